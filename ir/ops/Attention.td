@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// ltc.attention and its gradient; no t x u buffer ever exists.
+
+def Ltc_AttentionOp : Ltc_Op<"attention", [Pure]> {
+  let summary = "softmax(score(scale * q.k)) v with a keep condition";
+  let description = [{
+    Letters: b batch, t queries, u keys, g kv heads, r query heads per kv head,
+    k head size, c value size.  q (b,t,g,r,k)  key (b,u,g,k)  value (b,u,g,c)
+    out (b,t,g,r,c)  lse (b,t,g,r) f32: log of the sum of exp of the kept scores.
+
+    s = scale * sum_k q key; s' = score(s); p = softmax_u over kept s'; out = p v.
+    A query that keeps nothing gives zeros (lse = -inf).
+
+    Extras are values read by the regions; `extraMaps[n]` maps (b,g,r,t,u) to
+    the indices of extra n (a projected permutation), e.g. document[b,t] once
+    by t and once by u.
+    keep region:  (t: i32, u: i32, extras...) -> i1.
+    score region: (s: f32, t: i32, u: i32, extras...) -> f32; identity if empty.
+    (C1) shapes as above  (C2) scale > 0  (C3) regions' arguments fit the extras
+  }];
+  let arguments = (ins Ltc_Tensor:$query, Ltc_Tensor:$key, Ltc_Tensor:$value,
+                       Variadic<Ltc_Tensor>:$extras, F64Attr:$scale, AffineMapArrayAttr:$extraMaps);
+  let results = (outs Ltc_Tensor:$output, Ltc_Tensor:$lse);
+  let regions = (region MaxSizedRegion<1>:$keep, MaxSizedRegion<1>:$score);
+  let assemblyFormat = [{
+    $query `,` $key `,` $value (`reads` $extras^)? $extraMaps `scale` $scale
+    `keep` $keep `score` $score attr-dict `:` functional-type(operands, results)
+  }];
+  let hasVerifier = 1;
+}
+
+def Ltc_AttentionGradOp : Ltc_Op<"attention_grad", [Pure, AttrSizedOperandSegments]> {
+  let summary = "gradient of ltc.attention to query, key and value";
+  let description = [{ Operands and regions as ltc.attention's, with its results and dOut (b,t,g,r,c). }];
+  let arguments = (ins Ltc_Tensor:$query, Ltc_Tensor:$key, Ltc_Tensor:$value,
+                       Ltc_Tensor:$output, Ltc_Tensor:$lse, Ltc_Tensor:$dOutput,
+                       Variadic<Ltc_Tensor>:$extras, F64Attr:$scale, AffineMapArrayAttr:$extraMaps);
+  let results = (outs Ltc_Tensor:$dQuery, Ltc_Tensor:$dKey, Ltc_Tensor:$dValue);
+  let regions = (region MaxSizedRegion<1>:$keep, MaxSizedRegion<1>:$score);
+  let assemblyFormat = [{
+    $query `,` $key `,` $value `,` $output `,` $lse `,` $dOutput (`reads` $extras^)? $extraMaps
+    `scale` $scale `keep` $keep `score` $score attr-dict `:` functional-type(operands, results)
+  }];
+  let hasVerifier = 1;
+}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef LTC_BASE
+#define LTC_BASE
+include "mlir/IR/OpBase.td"
+include "mlir/IR/EnumAttr.td"
+include "mlir/IR/SymbolInterfaces.td"
+include "mlir/Interfaces/FunctionInterfaces.td"
+include "mlir/Interfaces/CallInterfaces.td"
+include "mlir/Interfaces/InferTypeOpInterface.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
+
+def Ltc_Dialect : Dialect {
+  let name = "ltc";
+  let cppNamespace = "::ltc";
+  let summary = "what trains: tensor ops on static shapes, and the kernels they become";
+}
+class Ltc_Op<string mnemonic, list<Trait> traits = []> : Op<Ltc_Dialect, mnemonic, traits>;
+
+// Every tensor is static and ranked; rank 0 is a scalar.
+def Ltc_Tensor : AnyRankedTensor;
+def Ltc_ReduceKind : I32EnumAttr<"ReduceKind", "how a reduction combines", [
+  I32EnumAttrCase<"Sum", 0, "sum">, I32EnumAttrCase<"Max", 1, "max">,
+  I32EnumAttrCase<"Min", 2, "min">]> { let cppNamespace = "::ltc"; }
+#endif

@@ -1,0 +1,7 @@
+include "ir/ops/Base.td"
+include "ir/ops/Elementwise.td"
+include "ir/ops/Contract.td"
+include "ir/ops/Gather.td"
+include "ir/ops/Shape.td"
+include "ir/ops/Attention.td"
+include "ir/ops/Kernel.td"
