@@ -29,7 +29,7 @@ def Ltc_AttentionOp : Ltc_Op<"attention", [Pure]> {
   let hasVerifier = 1;
 }
 
-def Ltc_AttentionGradOp : Ltc_Op<"attention_grad", [Pure, AttrSizedOperandSegments]> {
+def Ltc_AttentionGradOp : Ltc_Op<"attention_grad", [Pure]> {
   let summary = "gradient of ltc.attention to query, key and value";
   let description = [{ Operands and regions as ltc.attention's, with its results and dOut (b,t,g,r,c). }];
   let arguments = (ins Ltc_Tensor:$query, Ltc_Tensor:$key, Ltc_Tensor:$value,

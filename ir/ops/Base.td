@@ -8,6 +8,7 @@ include "mlir/Interfaces/FunctionInterfaces.td"
 include "mlir/Interfaces/CallInterfaces.td"
 include "mlir/Interfaces/InferTypeOpInterface.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
+include "mlir/Interfaces/ControlFlowInterfaces.td"
 
 def Ltc_Dialect : Dialect {
   let name = "ltc";
@@ -17,7 +18,7 @@ def Ltc_Dialect : Dialect {
 class Ltc_Op<string mnemonic, list<Trait> traits = []> : Op<Ltc_Dialect, mnemonic, traits>;
 
 // Every tensor is static and ranked; rank 0 is a scalar.
-def Ltc_Tensor : AnyRankedTensor;
+def Ltc_Tensor : StaticShapeTensorOf<[AnyType]>;
 def Ltc_ReduceKind : I32EnumAttr<"ReduceKind", "how a reduction combines", [
   I32EnumAttrCase<"Sum", 0, "sum">, I32EnumAttrCase<"Max", 1, "max">,
   I32EnumAttrCase<"Min", 2, "min">]> { let cppNamespace = "::ltc"; }

@@ -51,7 +51,7 @@ def Ltc_YieldOp : Ltc_Op<"yield", [Pure, Terminator, ReturnLike]> {
   let summary = "ends a region of this dialect";
   let arguments = (ins Variadic<AnyType>:$values);
   let assemblyFormat = "($values^ `:` type($values))? attr-dict";
-  let builders = [OpBuilder<(ins), [{}]>];
+  let builders = [OpBuilder<(ins), [{ build($_builder, $_state, ::mlir::ValueRange()); }]>];
 }
 
 def Ltc_ReduceOp : Ltc_Op<"reduce", [Pure]> {

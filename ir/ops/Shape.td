@@ -15,6 +15,7 @@ def Ltc_SliceOp : Ltc_Op<"slice", [Pure]> {
   let results = (outs Ltc_Tensor:$output);
   let assemblyFormat = "$input `along` $dim `from` $offset attr-dict `:` type($input) `->` type($output)";
   let hasVerifier = 1;
+  let hasFolder = 1;
 }
 def Ltc_JoinOp : Ltc_Op<"join", [Pure]> {
   let summary = "concatenation along one dimension";
@@ -22,4 +23,5 @@ def Ltc_JoinOp : Ltc_Op<"join", [Pure]> {
   let results = (outs Ltc_Tensor:$output);
   let assemblyFormat = "$inputs `along` $dim attr-dict `:` type($inputs) `->` type($output)";
   let hasVerifier = 1;
+  let hasFolder = 1;
 }

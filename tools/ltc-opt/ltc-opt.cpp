@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// mlir-opt with the ltc dialect and every pass of this repository. A family
+// joins by its header's registration function in `registerPasses`.
+#include "ir/ops/Ops.h"
+#if __has_include("passes/autodiff/Passes.h")
+#include "passes/autodiff/Passes.h"
+#define LTC_HAS_AUTODIFF
+#endif
+#if __has_include("passes/Pipelines.h")
+#include "passes/Pipelines.h" // declares ltc::registerPipelinePasses()
+#define LTC_HAS_PIPELINES
+#endif
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/Tools/mlir-opt/MlirOptMain.h"
+#include "mlir/Transforms/Passes.h"
+
+static void registerDialects(mlir::DialectRegistry &registry) {
+  registry.insert<ltc::LtcDialect, mlir::affine::AffineDialect,
+                  mlir::arith::ArithDialect, mlir::func::FuncDialect,
+                  mlir::LLVM::LLVMDialect, mlir::math::MathDialect,
+                  mlir::memref::MemRefDialect, mlir::scf::SCFDialect,
+                  mlir::tensor::TensorDialect, mlir::vector::VectorDialect>();
+}
+
+static void registerPasses() {
+  mlir::registerTransformsPasses();
+#ifdef LTC_HAS_AUTODIFF
+  ltc::registerAutodiffPasses();
+#endif
+#ifdef LTC_HAS_PIPELINES
+  ltc::registerPipelinePasses();
+#endif
+}
+
+int main(int argc, char **argv) {
+  mlir::DialectRegistry registry;
+  registerDialects(registry);
+  registerPasses();
+  return mlir::asMainReturnCode(
+      mlir::MlirOptMain(argc, argv, "ltc's optimizer driver\n", registry));
+}
