@@ -15,7 +15,20 @@ def Ltc_Dialect : Dialect {
   let cppNamespace = "::ltc";
   let summary = "what trains: tensor ops on static shapes, and the kernels they become";
 }
+include "ir/interfaces/Cost.td"
+include "ir/interfaces/Differentiable.td"
+include "ir/interfaces/Evaluate.td"
+include "ir/interfaces/Factors.td"
+
 class Ltc_Op<string mnemonic, list<Trait> traits = []> : Op<Ltc_Dialect, mnemonic, traits>;
+
+// An op on tensors: it has a meaning, factors, a cost and a gradient rule.
+class Ltc_TensorOp<string mnemonic, list<Trait> traits = []>
+    : Ltc_Op<mnemonic, !listconcat(traits, [
+        Pure, DeclareOpInterfaceMethods<Evaluate>,
+        DeclareOpInterfaceMethods<FactorsOf>,
+        DeclareOpInterfaceMethods<CostOf>,
+        DeclareOpInterfaceMethods<Differentiable>])>;
 
 // Every tensor is static and ranked; rank 0 is a scalar.
 def Ltc_Tensor : StaticShapeTensorOf<[AnyType]>;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Verifier of ltc.contract. The labels (C1..) are Contract.td's.
-#include "ir/ops/Ops.h"
+// Verifier, meaning and gradient of ltc.contract. The labels (C1..) are Contract.td's.
+#include "ir/interfaces/Points.h"
+#include "ir/ops/Build.h"
 
 using namespace mlir;
+using namespace ltc;
 
 static LogicalResult verifyLabels(ltc::ContractOp op, Value value,
                                   ArrayRef<int64_t> labels,
@@ -43,4 +45,84 @@ LogicalResult ltc::ContractOp::verify() {
              << label << ", of one operand only, in the result";
   }
   return success();
+}
+
+namespace {
+/// Labels become factors; a label that the result lacks is reduced.
+struct Labels {
+  ltc::Factors factors;
+  llvm::DenseMap<int64_t, int64_t> factorOf;
+
+  std::vector<ltc::Factors::Dim> dims(ArrayRef<int64_t> labels,
+                                      ArrayRef<int64_t> shape,
+                                      ArrayRef<int64_t> out) {
+    std::vector<ltc::Factors::Dim> dims;
+    for (auto [label, size] : llvm::zip(labels, shape)) {
+      if (!factorOf.count(label))
+        factorOf[label] =
+            factors.add(size, llvm::is_contained(out, label)
+                                  ? ltc::FactorKind::Parallel
+                                  : ltc::FactorKind::Reduced);
+      dims.push_back({factorOf[label]});
+    }
+    return dims;
+  }
+};
+} // namespace
+
+Factors ContractOp::factors() {
+  Labels labels;
+  auto lhs = labels.dims(getLhsDims(), shapeOf(getLhs()), getOutDims());
+  auto rhs = labels.dims(getRhsDims(), shapeOf(getRhs()), getOutDims());
+  auto out = labels.dims(getOutDims(), shapeOf(getOutput()), getOutDims());
+  labels.factors.operands = {lhs, rhs};
+  labels.factors.results = {out};
+  return labels.factors;
+}
+
+double ContractOp::flops() {
+  double points = 2;
+  for (const Factors::Factor &factor : factors().all)
+    points *= static_cast<double>(factor.size);
+  return points;
+}
+
+bool ContractOp::cheapToRecompute() { return false; }
+
+std::vector<HostTensor> ContractOp::evaluate(ArrayRef<const HostTensor *> in) {
+  Factors all = factors();
+  std::vector<int64_t> space;
+  for (const Factors::Factor &factor : all.all)
+    space.push_back(factor.size);
+  HostTensor out(shapeOf(getOutput()).vec());
+  auto strides = [&](const std::vector<Factors::Dim> &dims,
+                     ArrayRef<int64_t> shape) {
+    Strides result(space.size(), 0), own = stridesOf(shape);
+    for (auto [i, dim] : llvm::enumerate(dims))
+      result[dim[0]] = own[i];
+    return result;
+  };
+  Strides l = strides(all.operands[0], in[0]->shape);
+  Strides r = strides(all.operands[1], in[1]->shape);
+  Strides o = strides(all.results[0], out.shape);
+  forEachPoint(space, [&](ArrayRef<int64_t> p) {
+    out.data[offsetAt(p, o)] +=
+        in[0]->data[offsetAt(p, l)] * in[1]->data[offsetAt(p, r)];
+  });
+  return {out};
+}
+
+// By (C3), a label of one operand is in the other or in the result, so each
+// gradient is a contraction again.
+FailureOr<SmallVector<Value>> ContractOp::gradient(OpBuilder &b,
+                                                   ArrayRef<Value> dResults,
+                                                   ArrayRef<bool> wanted) {
+  Value dy = dResults[0], dLhs, dRhs;
+  if (dy && wanted[0])
+    dLhs = ContractOp::create(b, getLoc(), getLhs().getType(), dy, getRhs(),
+                              getOutDims(), getRhsDims(), getLhsDims());
+  if (dy && wanted[1])
+    dRhs = ContractOp::create(b, getLoc(), getRhs().getType(), dy, getLhs(),
+                              getOutDims(), getLhsDims(), getRhsDims());
+  return SmallVector<Value>{dLhs, dRhs};
 }

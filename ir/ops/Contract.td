@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // ltc.contract: the sum of a product of two tensors.
 
-def Ltc_ContractOp : Ltc_Op<"contract", [Pure]> {
+def Ltc_ContractOp : Ltc_TensorOp<"contract"> {
   let summary = "einsum of two tensors";
   let description = [{
     out[O] = sum over labels not in O of lhs[L] * rhs[R]. L, R, O label each

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // ltc.map, ltc.reduce, ltc.index, ltc.stop_gradient.
 
-def Ltc_MapOp : Ltc_Op<"map", [Pure, SingleBlock]> {
+def Ltc_MapOp : Ltc_TensorOp<"map", [SingleBlock]> {
   let summary = "one scalar expression at every point of an index space";
   let description = [{
     y_j[i] = body_j(x_0[m_0(i)], x_1[m_1(i)], ...) for every i in the space.
@@ -54,7 +54,7 @@ def Ltc_YieldOp : Ltc_Op<"yield", [Pure, Terminator, ReturnLike]> {
   let builders = [OpBuilder<(ins), [{ build($_builder, $_state, ::mlir::ValueRange()); }]>];
 }
 
-def Ltc_ReduceOp : Ltc_Op<"reduce", [Pure]> {
+def Ltc_ReduceOp : Ltc_TensorOp<"reduce"> {
   let summary = "combines a tensor over some of its dimensions";
   let description = [{
     y[rest] = sum | max | min over dims of x. Sums of f32 accumulate in f32 in
@@ -67,7 +67,7 @@ def Ltc_ReduceOp : Ltc_Op<"reduce", [Pure]> {
   let hasVerifier = 1;
 }
 
-def Ltc_StopGradientOp : Ltc_Op<"stop_gradient", [Pure, AllTypesMatch<["input", "output"]>]> {
+def Ltc_StopGradientOp : Ltc_TensorOp<"stop_gradient", [AllTypesMatch<["input", "output"]>]> {
   let summary = "the identity, with zero gradient; erased after differentiation";
   let arguments = (ins Ltc_Tensor:$input);
   let results = (outs Ltc_Tensor:$output);

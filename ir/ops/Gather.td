@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // ltc.gather, ltc.scatter_add, ltc.shift.
 
-def Ltc_GatherOp : Ltc_Op<"gather", [Pure]> {
+def Ltc_GatherOp : Ltc_TensorOp<"gather"> {
   let summary = "rows of a table: out[I.., rest] = table[ids[I..], rest]";
   let description = [{
     Gathers along dimension 0 of the table. (Gathers whose table shares
@@ -15,7 +15,7 @@ def Ltc_GatherOp : Ltc_Op<"gather", [Pure]> {
   let hasVerifier = 1;
 }
 
-def Ltc_ScatterAddOp : Ltc_Op<"scatter_add", [Pure]> {
+def Ltc_ScatterAddOp : Ltc_TensorOp<"scatter_add"> {
   let summary = "out[r, rest] = sum of updates[I, rest] over I with ids[I] = r, in order of I";
   let arguments = (ins Ltc_Tensor:$ids, Ltc_Tensor:$updates);
   let results = (outs Ltc_Tensor:$output);
@@ -23,7 +23,7 @@ def Ltc_ScatterAddOp : Ltc_Op<"scatter_add", [Pure]> {
   let hasVerifier = 1;
 }
 
-def Ltc_ShiftOp : Ltc_Op<"shift", [Pure]> {
+def Ltc_ShiftOp : Ltc_TensorOp<"shift"> {
   let summary = "y[.., t, ..] = x[.., t - offset, ..], zero outside the sequence and the document";
   let description = [{
     (C1) document (optional) is i32 with x's leading dimensions up to and

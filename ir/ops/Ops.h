@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ltc dialect's classes. Op by op descriptions: the .td files.
 #pragma once
+#include "ir/interfaces/Interfaces.h"
 #include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/IR/AffineMap.h"
 #include "mlir/IR/BuiltinAttributes.h"

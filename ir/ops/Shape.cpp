@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Verifiers and folders of ltc.reshape, ltc.slice and ltc.join.
-#include "ir/ops/Ops.h"
+// Verifiers, folders, meaning and gradients of ltc.reshape, ltc.slice and ltc.join.
+#include "ir/interfaces/Points.h"
+#include "ir/ops/Build.h"
 
 using namespace mlir;
+using namespace ltc;
 
 LogicalResult ltc::ReshapeOp::verify() {
   auto from = cast<RankedTensorType>(getInput().getType());
@@ -74,4 +76,143 @@ OpFoldResult ltc::JoinOp::fold(FoldAdaptor) {
   if (getInputs().size() == 1)
     return getInputs()[0];
   return {};
+}
+
+/// Splits both shapes into common factors, row-major from the left: 12 = 3 * 4
+/// against 6 * 2 has none, and then the run of dimensions is one whole factor.
+Factors ReshapeOp::factors() {
+  Factors factors;
+  ArrayRef<int64_t> from = shapeOf(getInput()), to = shapeOf(getOutput());
+  std::vector<Factors::Dim> operand(from.size()), result(to.size());
+  size_t i = 0, j = 0;
+  while (i < from.size() || j < to.size()) {
+    size_t i0 = i, j0 = j;
+    int64_t left = i < from.size() ? from[i++] : 1;
+    int64_t right = j < to.size() ? to[j++] : 1;
+    while (left != right)
+      (left < right ? left *= from[i++] : right *= to[j++]);
+    // One dimension on one side: the other side's dimensions are its factors.
+    bool opens = i - i0 <= 1, closes = j - j0 <= 1;
+    auto &many = opens ? result : operand;
+    auto &one = opens ? operand : result;
+    size_t begin = opens ? j0 : i0, end = opens ? j : i;
+    Factors::Dim together;
+    for (size_t n = begin; n < end; ++n) {
+      int64_t size = opens ? to[n] : from[n];
+      FactorKind kind =
+          opens || closes ? FactorKind::Parallel : FactorKind::Whole;
+      if (size == 1)
+        continue;
+      many[n] = {factors.add(size, kind)};
+      together.push_back(many[n][0]);
+    }
+    size_t first = opens ? i0 : j0, last = opens ? i : j;
+    if (first < last)
+      one[first] = together;
+  }
+  factors.operands = {operand};
+  factors.results = {result};
+  return factors;
+}
+
+double ReshapeOp::flops() { return 0; }
+bool ReshapeOp::cheapToRecompute() { return true; }
+
+std::vector<HostTensor> ReshapeOp::evaluate(ArrayRef<const HostTensor *> in) {
+  return {HostTensor(shapeOf(getOutput()).vec(), in[0]->data)};
+}
+
+FailureOr<SmallVector<Value>> ReshapeOp::gradient(OpBuilder &b,
+                                                  ArrayRef<Value> dResults,
+                                                  ArrayRef<bool> wanted) {
+  Value dx;
+  if (dResults[0] && wanted[0])
+    dx = ReshapeOp::create(b, getLoc(), getInput().getType(), dResults[0]);
+  return SmallVector<Value>{dx};
+}
+
+/// Every dimension but `whole` is parallel; `whole` has no common factor.
+static Factors alongFactors(ArrayRef<int64_t> shape, int64_t whole,
+                            unsigned operands) {
+  Factors factors;
+  std::vector<Factors::Dim> dims(shape.size());
+  for (auto [i, size] : llvm::enumerate(shape))
+    if (static_cast<int64_t>(i) != whole)
+      dims[i] = {factors.add(size)};
+  factors.operands.assign(operands, dims);
+  factors.results = {dims};
+  return factors;
+}
+
+Factors SliceOp::factors() {
+  return alongFactors(shapeOf(getInput()), getDim(), 1);
+}
+double SliceOp::flops() { return 0; }
+bool SliceOp::cheapToRecompute() { return true; }
+
+std::vector<HostTensor> SliceOp::evaluate(ArrayRef<const HostTensor *> in) {
+  HostTensor out(shapeOf(getOutput()).vec());
+  Strides strides = stridesOf(in[0]->shape);
+  int64_t base = getOffset() * strides[getDim()], at = 0;
+  forEachPoint(out.shape, [&](ArrayRef<int64_t> point) {
+    out.data[at++] = in[0]->data[base + offsetAt(point, strides)];
+  });
+  return {out};
+}
+
+FailureOr<SmallVector<Value>> SliceOp::gradient(OpBuilder &b,
+                                                ArrayRef<Value> dResults,
+                                                ArrayRef<bool> wanted) {
+  if (!dResults[0] || !wanted[0])
+    return SmallVector<Value>{Value()};
+  auto type = cast<RankedTensorType>(getInput().getType());
+  int64_t size = shapeOf(getOutput())[getDim()], offset = getOffset();
+  auto zeros = [&](int64_t count) {
+    SmallVector<int64_t> shape(type.getShape());
+    shape[getDim()] = count;
+    return buildFill(b, getLoc(),
+                     RankedTensorType::get(shape, type.getElementType()), 0);
+  };
+  SmallVector<Value> parts;
+  if (offset > 0)
+    parts.push_back(zeros(offset));
+  parts.push_back(dResults[0]);
+  if (int64_t rest = type.getShape()[getDim()] - offset - size)
+    parts.push_back(zeros(rest));
+  return SmallVector<Value>{
+      JoinOp::create(b, getLoc(), type, parts, getDim())};
+}
+
+Factors JoinOp::factors() {
+  return alongFactors(shapeOf(getOutput()), getDim(), getInputs().size());
+}
+double JoinOp::flops() { return 0; }
+bool JoinOp::cheapToRecompute() { return true; }
+
+std::vector<HostTensor> JoinOp::evaluate(ArrayRef<const HostTensor *> in) {
+  HostTensor out(shapeOf(getOutput()).vec());
+  Strides strides = stridesOf(out.shape);
+  int64_t base = 0;
+  for (const HostTensor *part : in) {
+    int64_t at = 0;
+    forEachPoint(part->shape, [&](ArrayRef<int64_t> point) {
+      out.data[base + offsetAt(point, strides)] = part->data[at++];
+    });
+    base += part->shape[getDim()] * strides[getDim()];
+  }
+  return {out};
+}
+
+FailureOr<SmallVector<Value>> JoinOp::gradient(OpBuilder &b,
+                                               ArrayRef<Value> dResults,
+                                               ArrayRef<bool> wanted) {
+  SmallVector<Value> grads(getInputs().size());
+  int64_t offset = 0;
+  for (auto [i, input] : llvm::enumerate(getInputs())) {
+    if (dResults[0] && wanted[i])
+      grads[i] = SliceOp::create(b, getLoc(), input.getType(), dResults[0],
+                                 getDim(), offset);
+    offset += shapeOf(input)[getDim()];
+  }
+  return grads;
 }

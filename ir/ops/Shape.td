@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // ltc.reshape, ltc.slice, ltc.join: no arithmetic; views where the layout allows.
 
-def Ltc_ReshapeOp : Ltc_Op<"reshape", [Pure]> {
+def Ltc_ReshapeOp : Ltc_TensorOp<"reshape"> {
   let summary = "row-major regrouping: opens or closes groups; never moves data";
   let arguments = (ins Ltc_Tensor:$input);
   let results = (outs Ltc_Tensor:$output);
@@ -9,7 +9,7 @@ def Ltc_ReshapeOp : Ltc_Op<"reshape", [Pure]> {
   let hasVerifier = 1;
   let hasFolder = 1;
 }
-def Ltc_SliceOp : Ltc_Op<"slice", [Pure]> {
+def Ltc_SliceOp : Ltc_TensorOp<"slice"> {
   let summary = "size elements along one dimension from an offset";
   let arguments = (ins Ltc_Tensor:$input, I64Attr:$dim, I64Attr:$offset);
   let results = (outs Ltc_Tensor:$output);
@@ -17,7 +17,7 @@ def Ltc_SliceOp : Ltc_Op<"slice", [Pure]> {
   let hasVerifier = 1;
   let hasFolder = 1;
 }
-def Ltc_JoinOp : Ltc_Op<"join", [Pure]> {
+def Ltc_JoinOp : Ltc_TensorOp<"join"> {
   let summary = "concatenation along one dimension";
   let arguments = (ins Variadic<Ltc_Tensor>:$inputs, I64Attr:$dim);
   let results = (outs Ltc_Tensor:$output);

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ir/interfaces/Interfaces.h"
+
+#include "ir/interfaces/Cost.cpp.inc"
+#include "ir/interfaces/Differentiable.cpp.inc"
+#include "ir/interfaces/Evaluate.cpp.inc"
+#include "ir/interfaces/Factors.cpp.inc"

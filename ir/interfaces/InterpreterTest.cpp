@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// The reference itself, on cases small enough to do by hand.
+#include "ir/interfaces/Interpreter.h"
+#include "ir/ops/Ops.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Parser/Parser.h"
+#include <gtest/gtest.h>
+#include <set>
+
+using namespace mlir;
+using namespace ltc;
+
+namespace {
+struct InterpreterTest : testing::Test {
+  MLIRContext context;
+  OwningOpRef<ModuleOp> module;
+  InterpreterTest() {
+    context.loadDialect<LtcDialect, func::FuncDialect, arith::ArithDialect,
+                        math::MathDialect>();
+  }
+  /// Runs @f of `text`.
+  std::vector<HostTensor> run(const char *text, std::vector<HostTensor> in) {
+    module = parseSourceString<ModuleOp>(text, &context);
+    if (!module)
+      return {};
+    auto results = Interpreter(*module).call("f", in);
+    return succeeded(results) ? *results : std::vector<HostTensor>();
+  }
+};
+
+TEST_F(InterpreterTest, everyTensorOpHasReferenceAndFactors) {
+  // These stand for structure, not for values.
+  std::set<std::string> structural = {"ltc.kernel", "ltc.launch", "ltc.yield",
+                                  "ltc.index"};
+  unsigned count = 0;
+  for (RegisteredOperationName op :
+       context.getRegisteredOperationsByDialect("ltc")) {
+    if (structural.count(op.getStringRef().str()))
+      continue;
+    ++count;
+    EXPECT_TRUE(op.hasInterface<EvaluateInterface>()) << op.getStringRef().str();
+    EXPECT_TRUE(op.hasInterface<FactorsInterface>()) << op.getStringRef().str();
+    EXPECT_TRUE(op.hasInterface<CostInterface>()) << op.getStringRef().str();
+  }
+  EXPECT_GE(count, 12u);
+}
+
+TEST_F(InterpreterTest, mapBroadcastsByItsMapsAndWrapsIntegers) {
+  auto out = run(R"(
+    func.func @f(%x: tensor<2x3xf32>, %g: tensor<3xf32>)
+        -> (tensor<2x3xf32>, tensor<2x3xi32>) {
+      %y, %h = ltc.map(%x, %g) maps [affine_map<(i, j) -> (i, j)>,
+                                     affine_map<(i, j) -> (j)>] {
+      ^bb0(%a: f32, %b: f32):
+        %p = arith.mulf %a, %b : f32
+        %i = ltc.index 1 : i32
+        %c = arith.constant 2147483647 : i32
+        %s = arith.addi %i, %c : i32
+        ltc.yield %p, %s : f32, i32
+      } : (tensor<2x3xf32>, tensor<3xf32>) -> (tensor<2x3xf32>, tensor<2x3xi32>)
+      return %y, %h : tensor<2x3xf32>, tensor<2x3xi32>
+    })",
+                 {{{2, 3}, {1, 2, 3, 4, 5, 6}}, {{3}, {1, 10, 100}}});
+  ASSERT_EQ(out.size(), 2u);
+  EXPECT_EQ(out[0].data, (std::vector<double>{1, 20, 300, 4, 50, 600}));
+  EXPECT_EQ(out[1].data[0], 2147483647.0);
+  EXPECT_EQ(out[1].data[1], -2147483648.0);
+}
+
+TEST_F(InterpreterTest, contractSumsTheSharedLabel) {
+  auto out = run(R"(
+    func.func @f(%x: tensor<2x2xf32>, %w: tensor<3x2xf32>) -> tensor<3x2xf32> {
+      %y = ltc.contract %x [0, 1], %w [2, 1] -> [2, 0]
+        : tensor<2x2xf32>, tensor<3x2xf32> -> tensor<3x2xf32>
+      return %y : tensor<3x2xf32>
+    })",
+                 {{{2, 2}, {1, 2, 3, 4}}, {{3, 2}, {1, 0, 0, 1, 1, 1}}});
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(out[0].data, (std::vector<double>{1, 3, 2, 4, 3, 7}));
+}
+
+TEST_F(InterpreterTest, shiftStopsAtDocuments) {
+  auto out = run(R"(
+    func.func @f(%x: tensor<5xf32>, %d: tensor<5xi32>) -> tensor<5xf32> {
+      %y = ltc.shift %x by 1 along 0 within %d
+        : tensor<5xf32>, tensor<5xi32> -> tensor<5xf32>
+      return %y : tensor<5xf32>
+    })",
+                 {{{5}, {1, 2, 3, 4, 5}}, {{5}, {0, 0, 1, 1, 1}}});
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(out[0].data, (std::vector<double>{0, 1, 0, 3, 4}));
+}
+
+TEST_F(InterpreterTest, attentionOfOneKeptKeyIsItsValue) {
+  auto out = run(R"(
+    func.func @f(%q: tensor<1x2x1x1x1xf32>, %k: tensor<1x2x1x1xf32>,
+                 %v: tensor<1x2x1x1xf32>) -> tensor<1x2x1x1x1xf32> {
+      %o, %l = ltc.attention %q, %k, %v [] scale 1.0 keep {
+      ^bb0(%t: i32, %u: i32):
+        %c = arith.cmpi slt, %u, %t : i32
+        ltc.yield %c : i1
+      } score {} : (tensor<1x2x1x1x1xf32>, tensor<1x2x1x1xf32>,
+                    tensor<1x2x1x1xf32>)
+        -> (tensor<1x2x1x1x1xf32>, tensor<1x2x1x1xf32>)
+      return %o : tensor<1x2x1x1x1xf32>
+    })",
+                 {{{1, 2, 1, 1, 1}, {1, 1}},
+                  {{1, 2, 1, 1}, {5, 6}},
+                  {{1, 2, 1, 1}, {7, 8}}});
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(out[0].data, (std::vector<double>{0, 7})); // row 0 keeps nothing
+}
+
+TEST_F(InterpreterTest, callsAndLaunchesRunTheirBodies) {
+  auto out = run(R"(
+    func.func private @twice(%x: tensor<f32>) -> tensor<f32> {
+      %y = ltc.launch @add(%x, %x) : (tensor<f32>, tensor<f32>) -> tensor<f32>
+      return %y : tensor<f32>
+    }
+    func.func @f(%x: tensor<f32>) -> tensor<f32> {
+      %y = func.call @twice(%x) : (tensor<f32>) -> tensor<f32>
+      return %y : tensor<f32>
+    }
+    ltc.kernel @add (tensor<f32>, tensor<f32>) -> tensor<f32> inplace [-1] {
+    ^bb0(%a: tensor<f32>, %b: tensor<f32>):
+      %y = ltc.map(%a, %b) maps [affine_map<() -> ()>, affine_map<() -> ()>] {
+      ^bb0(%x: f32, %z: f32):
+        %s = arith.addf %x, %z : f32
+        ltc.yield %s : f32
+      } : (tensor<f32>, tensor<f32>) -> tensor<f32>
+      ltc.yield %y : tensor<f32>
+    })",
+                 {HostTensor::scalar(21)});
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(out[0].data[0], 42);
+}
+} // namespace

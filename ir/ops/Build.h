@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Short ways to build common ops of the dialect.
+#pragma once
+#include "ir/ops/Ops.h"
+
+namespace ltc {
+
+using ScalarBody = llvm::function_ref<llvm::SmallVector<mlir::Value>(
+    mlir::OpBuilder &, mlir::ValueRange)>;
+
+/// ltc.map with the body that `fill` builds from the operands' elements.
+MapOp buildMap(mlir::OpBuilder &b, mlir::Location loc, mlir::TypeRange results,
+               mlir::ValueRange inputs, llvm::ArrayRef<mlir::AffineMap> maps,
+               ScalarBody fill);
+/// Every element is `value`.
+mlir::Value buildFill(mlir::OpBuilder &b, mlir::Location loc,
+                      mlir::RankedTensorType type, double value);
+/// Element by element; both of one type. A null operand is zero.
+mlir::Value buildAdd(mlir::OpBuilder &b, mlir::Location loc, mlir::Value lhs,
+                     mlir::Value rhs);
+/// out[i] = input[map(i)].
+mlir::Value buildCopy(mlir::OpBuilder &b, mlir::Location loc,
+                      mlir::RankedTensorType type, mlir::Value input,
+                      mlir::AffineMap map);
+/// The map from `rank` dimensions to `dims`, in their order.
+mlir::AffineMap projection(mlir::MLIRContext *context, unsigned rank,
+                           llvm::ArrayRef<int64_t> dims);
+/// [0, rank) without `dims`.
+llvm::SmallVector<int64_t> otherDims(unsigned rank,
+                                     llvm::ArrayRef<int64_t> dims);
+mlir::Value buildSum(mlir::OpBuilder &b, mlir::Location loc, mlir::Value input,
+                     llvm::ArrayRef<int64_t> dims);
+
+} // namespace ltc
