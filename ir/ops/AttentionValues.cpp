@@ -23,7 +23,8 @@ LogicalResult scoreWithSlope(Region &score, Region &out) {
   SmallVector<Operation *> ops;
   for (Operation &op : body)
     ops.push_back(&op);
-  OpBuilder b = OpBuilder::atBlockEnd(&body);
+  OpBuilder b(value.getContext());
+  b.setInsertionPointToEnd(&body);
   Location loc = value.getLoc();
   Value one = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(1));
   auto slope = differentiateScalars(b, ops, {{value, one}},

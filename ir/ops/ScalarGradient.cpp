@@ -190,8 +190,10 @@ ltc::differentiateScalars(OpBuilder &b, ArrayRef<Operation *> ops,
 }
 
 void ltc::eraseDeadScalars(Block &body) {
-  for (Operation &op :
-       llvm::make_early_inc_range(llvm::reverse(body.without_terminator())))
-    if (op.use_empty())
-      op.erase();
+  SmallVector<Operation *> ops;
+  for (Operation &op : body.without_terminator())
+    ops.push_back(&op);
+  for (Operation *op : llvm::reverse(ops))
+    if (op->use_empty())
+      op->erase();
 }

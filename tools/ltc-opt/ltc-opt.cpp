@@ -2,13 +2,9 @@
 // mlir-opt with the ltc dialect and every pass of this repository. A family
 // joins by its header's registration function in `registerPasses`.
 #include "ir/ops/Ops.h"
-#if __has_include("passes/autodiff/Passes.h")
 #include "passes/autodiff/Passes.h"
-#define LTC_HAS_AUTODIFF
-#endif
-#if __has_include("passes/Pipelines.h")
+#ifdef LTC_HAS_PIPELINES // set by CMake where the file exists
 #include "passes/Pipelines.h" // declares ltc::registerPipelinePasses()
-#define LTC_HAS_PIPELINES
 #endif
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -32,9 +28,7 @@ static void registerDialects(mlir::DialectRegistry &registry) {
 
 static void registerPasses() {
   mlir::registerTransformsPasses();
-#ifdef LTC_HAS_AUTODIFF
   ltc::registerAutodiffPasses();
-#endif
 #ifdef LTC_HAS_PIPELINES
   ltc::registerPipelinePasses();
 #endif

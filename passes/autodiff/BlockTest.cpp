@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// A small llama through ltc-differentiate, whole functions against finite
+// differences; with the head whole and in chunks of tokens.
+#include "passes/autodiff/GradientHarness.h"
+#include <fstream>
+#include <sstream>
+
+using namespace ltc;
+using namespace ltc::test;
+
+namespace {
+struct TinyLlama : testing::Test {
+  Harness h;
+  void SetUp() override {
+    std::ifstream file("tiny-llama.mlir");
+    std::stringstream text;
+    text << file.rdbuf();
+    h.weights = {{"loss.cross_entropy", 0.9}, {"loss.z_loss", 0.05}};
+    h.inverse = {{"ce", 0.125}, {"z", 0.125}};
+    h.inputs["tokens"] =
+        HostTensor({2, 4}, std::vector<double>{1, 4, 2, 5, 0, 3, 3, 6});
+    h.inputs["labels"] =
+        HostTensor({2, 4}, std::vector<double>{4, 2, 5, 1, 3, 3, 6, 0});
+    h.inputs["document"] =
+        HostTensor({2, 4}, std::vector<double>{0, 0, 0, 1, 0, 1, 1, 1});
+    h.inputs["mask"] =
+        HostTensor({2, 4}, std::vector<double>{1, 1, 0, 1, 1, 0, 1, 1});
+    ASSERT_TRUE(h.parse(text.str()));
+    h.fill(-0.8, 0.8);
+  }
+  /// Sums and gradients are what they should be, on top of `start`.
+  void check(const std::string &options) {
+    Tensors expected = h.differences();
+    auto f = h.module->lookupSymbol<mlir::func::FuncOp>("loss");
+    auto sums = Interpreter(*h.module).call("loss", h.arguments(f, 0));
+    ASSERT_TRUE(succeeded(sums));
+    ASSERT_TRUE(h.differentiate(options));
+    double start = 2;
+    for (const char *phase : {"accumulate", "evaluate"}) {
+      Tensors got = h.run(phase, start);
+      EXPECT_NEAR(got["term ce"].data[0], (*sums)[0].data[0] + start, 1e-9);
+      EXPECT_NEAR(got["term z"].data[0], (*sums)[1].data[0] + start, 1e-9);
+    }
+    h.compare(expected, h.run("accumulate", start), 1e-6, start);
+  }
+  bool has(const char *name) {
+    return h.module->lookupSymbol(name) != nullptr;
+  }
+};
+
+TEST_F(TinyLlama, gradientsWithTheHeadWhole) {
+  check("");
+  EXPECT_TRUE(has("layer.forward") && has("layer.backward") && has("layer"));
+  EXPECT_FALSE(has("head.chunk"));
+}
+
+TEST_F(TinyLlama, gradientsWithTheHeadInChunksOfHalfASequence) {
+  check("wide-bytes=64 chunk-bytes=56"); // 7 logits of 4 bytes, 2 tokens
+  EXPECT_TRUE(has("head.chunk") && has("head.value"));
+  EXPECT_FALSE(has("head"));
+}
+
+TEST_F(TinyLlama, gradientsWithTheHeadInChunksOfRows) {
+  check("wide-bytes=64 chunk-bytes=112"); // one row of 4 tokens
+  EXPECT_TRUE(has("head.chunk"));
+}
+
+TEST_F(TinyLlama, sameTextGivesSameBytes) {
+  auto print = [&] {
+    std::string text;
+    llvm::raw_string_ostream stream(text);
+    h.module->print(stream);
+    return text;
+  };
+  mlir::OwningOpRef<mlir::ModuleOp> copy = h.module->clone();
+  ASSERT_TRUE(h.differentiate("wide-bytes=64 chunk-bytes=56"));
+  std::string first = print();
+  h.module = std::move(copy);
+  ASSERT_TRUE(h.differentiate("wide-bytes=64 chunk-bytes=56"));
+  EXPECT_EQ(first, print());
+}
+} // namespace

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// @loss -> @accumulate, @evaluate; blocks -> forward and backward.
+#include "passes/autodiff/Accumulate.h"
+#include "passes/autodiff/Passes.h"
+#include "passes/autodiff/Reverse.h"
+
+using namespace mlir;
+
+namespace ltc {
+#define GEN_PASS_DEF_DIFFERENTIATEPASS
+#include "passes/autodiff/Passes.h.inc"
+
+namespace {
+/// Values of @loss that depend on a parameter.
+llvm::DenseSet<Value> trained(func::FuncOp loss) {
+  SmallVector<Value> parameters;
+  for (BlockArgument argument : loss.getArguments())
+    if (isBound(argument, "parameter"))
+      parameters.push_back(argument);
+  SmallVector<Operation *> ops;
+  for (Operation &op : loss.getBody().front())
+    ops.push_back(&op);
+  return dependents(ops, parameters);
+}
+
+bool callsHead(func::CallOp call, ArrayRef<Head> heads) {
+  return llvm::any_of(heads, [&](const Head &head) {
+    return func::FuncOp(head.function).getSymName() == call.getCallee();
+  });
+}
+
+/// Forward and backward of every block that @loss calls on the way from a
+/// parameter.
+FailureOr<BlockGradients> differentiateBlocks(func::FuncOp loss,
+                                              ArrayRef<Head> heads) {
+  llvm::DenseSet<Value> active = trained(loss);
+  llvm::MapVector<StringRef, SmallVector<bool>> wanted;
+  for (func::CallOp call : loss.getBody().getOps<func::CallOp>()) {
+    if (callsHead(call, heads))
+      continue;
+    SmallVector<bool> &flags = wanted[call.getCallee()];
+    flags.resize(call.getNumOperands(), false);
+    for (auto [i, operand] : llvm::enumerate(call.getOperands()))
+      flags[i] = flags[i] || active.contains(operand);
+  }
+  auto module = loss->getParentOfType<ModuleOp>();
+  BlockGradients blocks;
+  for (auto &[name, flags] : wanted) {
+    if (!llvm::is_contained(flags, true))
+      continue;
+    auto gradient =
+        buildBlockGradient(module.lookupSymbol<func::FuncOp>(name), flags);
+    if (failed(gradient))
+      return failure();
+    blocks[name.str()] = *gradient;
+  }
+  return blocks;
+}
+
+void eraseStopGradients(ModuleOp module) {
+  module.walk([](StopGradientOp op) {
+    op.getOutput().replaceAllUsesWith(op.getInput());
+    op.erase();
+  });
+}
+
+/// Private functions that nothing calls any more.
+void eraseUncalled(ModuleOp module) {
+  for (auto function : llvm::make_early_inc_range(module.getOps<func::FuncOp>()))
+    if (function.isPrivate() &&
+        SymbolTable::symbolKnownUseEmpty(function, module))
+      function.erase();
+}
+
+struct Differentiate : impl::DifferentiatePassBase<Differentiate> {
+  using DifferentiatePassBase::DifferentiatePassBase;
+
+  LogicalResult run(func::FuncOp loss) {
+    SmallVector<Head> heads = outlineWideValues(loss, wideBytes);
+    FailureOr<BlockGradients> blocks = differentiateBlocks(loss, heads);
+    if (failed(blocks) ||
+        failed(buildAccumulate(loss, *blocks, heads, chunkBytes)) ||
+        failed(buildEvaluate(loss, heads, chunkBytes)))
+      return failure();
+    loss.erase();
+    for (Head &head : heads)
+      head.function.erase();
+    return success();
+  }
+
+  void runOnOperation() override {
+    auto loss = getOperation().lookupSymbol<func::FuncOp>("loss");
+    if (loss && failed(run(loss)))
+      return signalPassFailure();
+    eraseStopGradients(getOperation());
+    eraseUncalled(getOperation());
+  }
+};
+} // namespace
+} // namespace ltc

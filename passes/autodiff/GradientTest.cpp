@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every op's and every scalar op's gradient rule against finite differences.
+#include "passes/autodiff/GradientHarness.h"
+
+using namespace ltc;
+using namespace ltc::test;
+
+namespace {
+void checkOp(const std::vector<Argument> &arguments, const std::string &body,
+             const std::string &type, unsigned rank, Tensors given = {},
+             double low = 0.3, double high = 1.7) {
+  Harness h;
+  h.weights["w"] = 0.7;
+  h.inverse["t"] = 0.5;
+  h.inputs = std::move(given);
+  if (!h.parse(lossOf(arguments, body, type, rank)))
+    return;
+  h.fill(low, high);
+  h.check();
+}
+
+/// %out = map over 2x3 of `scalar`, which defines %r from %a and %b.
+void checkScalar(const std::string &scalar, double low, double high) {
+  SCOPED_TRACE(scalar);
+  checkOp({{"x", "2x3xf32"}, {"y", "3xf32"}},
+          R"(%out = ltc.map(%x, %y) maps [affine_map<(i, j) -> (i, j)>,
+                                          affine_map<(i, j) -> (j)>] {
+          ^bb0(%a: f32, %b: f32):
+            )" + scalar + R"(
+            ltc.yield %r : f32
+          } : (tensor<2x3xf32>, tensor<3xf32>) -> tensor<2x3xf32>)",
+          "2x3xf32", 2, {}, low, high);
+}
+
+TEST(Gradient, everyScalarOp) {
+  for (const char *op : {"arith.addf", "arith.subf", "arith.mulf",
+                         "arith.divf", "arith.maximumf", "arith.minimumf",
+                         "arith.maxnumf", "arith.minnumf", "math.powf"})
+    checkScalar(std::string("%r = ") + op + " %a, %b : f32", 0.3, 1.7);
+  for (const char *op :
+       {"arith.negf", "math.exp", "math.exp2", "math.expm1", "math.log",
+        "math.log2", "math.log1p", "math.sqrt", "math.rsqrt", "math.tanh",
+        "math.sin", "math.cos", "math.erf", "math.absf"})
+    checkScalar(std::string("%r = ") + op + " %a : f32", 0.3, 1.7);
+  for (const char *op : {"math.tanh", "math.sin", "math.erf", "math.absf"})
+    checkScalar(std::string("%r = ") + op + " %a : f32", -1.7, -0.3);
+}
+
+TEST(Gradient, chooserCastsAndFlatOps) {
+  checkScalar("%c = arith.cmpf ogt, %a, %b : f32\n"
+              "%s = arith.mulf %a, %b : f32\n"
+              "%r = arith.select %c, %s, %a : f32",
+              0.3, 1.7);
+  checkScalar("%w = arith.extf %a : f32 to f64\n"
+              "%s = arith.mulf %w, %w : f64\n"
+              "%r = arith.truncf %s : f64 to f32",
+              0.3, 1.7);
+  checkScalar("%f = math.floor %a : f32\n%r = arith.mulf %f, %b : f32", 1.1,
+              1.9);
+  checkScalar("%i = ltc.index 1 : i32\n%f = arith.sitofp %i : i32 to f32\n"
+              "%r = math.fma %a, %f, %b : f32",
+              0.3, 1.7);
+}
+
+TEST(Gradient, mapPermutesBroadcastsAndHasManyResults) {
+  checkOp({{"x", "3x2xf32"}, {"g", "2xf32"}, {"s", "f32"}},
+          R"(%u, %v = ltc.map(%x, %g, %s)
+               maps [affine_map<(i, k, j) -> (j, i)>,
+                     affine_map<(i, k, j) -> (i)>,
+                     affine_map<(i, k, j) -> ()>] {
+             ^bb0(%a: f32, %b: f32, %c: f32):
+               %p = arith.mulf %a, %b : f32
+               %q = math.sin %p : f32
+               %r = arith.mulf %q, %c : f32
+               ltc.yield %q, %r : f32, f32
+             } : (tensor<3x2xf32>, tensor<2xf32>, tensor<f32>)
+                 -> (tensor<2x4x3xf32>, tensor<2x4x3xf32>)
+             %out = ltc.map(%u, %v) maps [affine_map<(i, k, j) -> (i, k, j)>,
+                                          affine_map<(i, k, j) -> (i, k, j)>] {
+             ^bb0(%a: f32, %b: f32):
+               %p = arith.mulf %a, %b : f32
+               ltc.yield %p : f32
+             } : (tensor<2x4x3xf32>, tensor<2x4x3xf32>) -> tensor<2x4x3xf32>)",
+          "2x4x3xf32", 3);
+}
+
+TEST(Gradient, reductions) {
+  for (const char *kind : {"sum", "max", "min"})
+    checkOp({{"x", "2x3x4xf32"}},
+            std::string("%out = ltc.reduce ") + kind +
+                " %x over [0, 2] : tensor<2x3x4xf32> -> tensor<3xf32>",
+            "3xf32", 1);
+}
+
+TEST(Gradient, contraction) {
+  // Batch, reduced, and free labels of both sides, in mixed order.
+  checkOp({{"x", "2x3x4xf32"}, {"w", "5x4x2xf32"}},
+          "%out = ltc.contract %x [0, 1, 2], %w [3, 2, 0] -> [3, 0, 1] : "
+          "tensor<2x3x4xf32>, tensor<5x4x2xf32> -> tensor<5x2x3xf32>",
+          "5x2x3xf32", 3);
+}
+
+TEST(Gradient, gatherAndScatterAdd) {
+  Tensors ids = {{"ids", HostTensor({2, 2}, std::vector<double>{1, 3, 1, 0})}};
+  checkOp({{"x", "4x3xf32"}, {"ids", "2x2xi32", false}},
+          "%out = ltc.gather %x at %ids : tensor<4x3xf32>, tensor<2x2xi32> -> "
+          "tensor<2x2x3xf32>",
+          "2x2x3xf32", 3, ids);
+  checkOp({{"x", "2x2x3xf32"}, {"ids", "2x2xi32", false}},
+          "%out = ltc.scatter_add %x at %ids : tensor<2x2x3xf32>, "
+          "tensor<2x2xi32> -> tensor<4x3xf32>",
+          "4x3xf32", 2, ids);
+}
+
+TEST(Gradient, shiftWithinDocuments) {
+  Tensors docs = {
+      {"d", HostTensor({2, 5}, std::vector<double>{0, 0, 1, 1, 1, 0, 1, 1, 2,
+                                                   2})}};
+  for (const char *offset : {"1", "2", "-1"})
+    checkOp({{"x", "2x5x2xf32"}, {"d", "2x5xi32", false}},
+            std::string("%out = ltc.shift %x by ") + offset +
+                " along 1 within %d : tensor<2x5x2xf32>, tensor<2x5xi32> -> "
+                "tensor<2x5x2xf32>",
+            "2x5x2xf32", 3, docs);
+}
+
+TEST(Gradient, reshapeSliceAndJoin) {
+  checkOp({{"x", "2x6xf32"}, {"y", "2x2xf32"}},
+          R"(%a = ltc.slice %x along 1 from 3 : tensor<2x6xf32> -> tensor<2x3xf32>
+             %b = ltc.slice %x along 1 from 0 : tensor<2x6xf32> -> tensor<2x2xf32>
+             %c = ltc.slice %x along 1 from 1 : tensor<2x6xf32> -> tensor<2x2xf32>
+             %j = ltc.join %a, %y, %b, %c along 1 : tensor<2x3xf32>,
+               tensor<2x2xf32>, tensor<2x2xf32>, tensor<2x2xf32>
+               -> tensor<2x9xf32>
+             %out = ltc.reshape %j : tensor<2x9xf32> -> tensor<6x3xf32>)",
+          "6x3xf32", 2);
+}
+
+TEST(Gradient, attentionWithScoreKeepAndGroups) {
+  checkOp({{"q", "1x3x2x2x4xf32"}, {"k", "1x3x2x4xf32"}, {"v", "1x3x2x5xf32"},
+           {"d", "1x3xi32", false}},
+          R"(%out, %l = ltc.attention %q, %k, %v reads %d, %d
+               [affine_map<(b, g, r, t, u) -> (b, t)>,
+                affine_map<(b, g, r, t, u) -> (b, u)>] scale 0.5 keep {
+             ^bb0(%t: i32, %u: i32, %dt: i32, %du: i32):
+               %c = arith.cmpi sle, %u, %t : i32
+               %e = arith.cmpi eq, %dt, %du : i32
+               %r = arith.andi %c, %e : i1
+               ltc.yield %r : i1
+             } score {
+             ^bb0(%s: f32, %t: i32, %u: i32, %dt: i32, %du: i32):
+               %h = math.tanh %s : f32
+               %i = arith.subi %t, %u : i32
+               %f = arith.sitofp %i : i32 to f32
+               %r = arith.subf %h, %f : f32
+               ltc.yield %r : f32
+             } : (tensor<1x3x2x2x4xf32>, tensor<1x3x2x4xf32>,
+                  tensor<1x3x2x5xf32>, tensor<1x3xi32>, tensor<1x3xi32>)
+               -> (tensor<1x3x2x2x5xf32>, tensor<1x3x2x2xf32>))",
+          "1x3x2x2x5xf32", 5,
+          {{"d", HostTensor({1, 3}, std::vector<double>{0, 1, 1})}}, -1, 1);
+}
+
+TEST(Gradient, stopGradientStops) {
+  Harness h;
+  h.weights["w"] = h.inverse["t"] = 1;
+  ASSERT_TRUE(h.parse(lossOf(
+      {{"x", "3xf32"}},
+      R"(%s = ltc.stop_gradient %x : tensor<3xf32>
+         %out = ltc.map(%x, %s) maps [affine_map<(i) -> (i)>,
+                                      affine_map<(i) -> (i)>] {
+         ^bb0(%a: f32, %b: f32):
+           %r = arith.mulf %a, %b : f32
+           ltc.yield %r : f32
+         } : (tensor<3xf32>, tensor<3xf32>) -> tensor<3xf32>)",
+      "3xf32", 1)));
+  h.fill(0.3, 1.7);
+  ASSERT_TRUE(h.differentiate());
+  Tensors got = h.run("accumulate");
+  for (int i = 0; i < 3; ++i) // x * stop(x): the gradient is x, not 2 x
+    EXPECT_NEAR(got["gradient x"].data[i],
+                h.inputs["x"].data[i] * h.inputs["coef"].data[i], 1e-12);
+}
+} // namespace
