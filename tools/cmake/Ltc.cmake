@@ -54,6 +54,7 @@ endfunction()
 
 macro(ltc_find_mlir)
   find_package(MLIR REQUIRED CONFIG)
+  find_package(LLD REQUIRED CONFIG HINTS ${LLVM_DIR}/../lld)
   list(APPEND CMAKE_MODULE_PATH ${MLIR_CMAKE_DIR} ${LLVM_CMAKE_DIR})
   include(TableGen)
   include(AddLLVM)

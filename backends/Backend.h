@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// The compile side of a backend: turns an ltc.kernel into native launches and
+// a module of them into one binary. The run side is plugins/sdk/Device.h.
+#pragma once
+#include "ir/ops/Ops.h"
+#include "mlir/IR/BuiltinOps.h"
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ltc {
+
+/// One native function over a grid of independent tiles:
+///   void symbol(void *const *bindings, int64_t tileBegin, int64_t tileEnd,
+///               void *scratch)
+/// A binding points at the first element of a contiguous row-major tensor.
+struct KernelLaunch {
+  std::string symbol;
+  int64_t tiles = 1;         ///< the grid; a tile's bits depend on its index only
+  uint64_t scratchBytes = 0; ///< per thread, 64-byte aligned
+  /// What each binding is: 0..n-1 the kernel's arguments, then its results;
+  /// -1-i is workspace i of the lowered kernel.
+  std::vector<int> bindings;
+  double flops = 0, readBytes = 0, writtenBytes = 0;
+};
+
+/// A kernel may become several launches, run in this order.
+struct LoweredKernel {
+  std::vector<KernelLaunch> launches;
+  std::vector<uint64_t> workspaceBytes; ///< shared by the kernel's launches
+};
+
+class Target {
+public:
+  virtual ~Target();
+  virtual std::string name() const = 0;         ///< "cpu"
+  virtual std::string featureLevel() const = 0; ///< "avx512"
+  /// Adds the kernel's native functions to `into`. Refuses what it cannot do
+  /// by a diagnostic at the kernel's location.
+  virtual mlir::FailureOr<LoweredKernel> lower(KernelOp kernel,
+                                               mlir::ModuleOp into) = 0;
+  /// Compiles and links what `lower` added; the bytes of one binary.
+  virtual mlir::FailureOr<std::vector<char>> link(mlir::ModuleOp lowered) = 0;
+};
+
+/// The CPU: AVX-512 code in an ELF shared object without undefined symbols.
+std::unique_ptr<Target> createCpuTarget();
+
+} // namespace ltc

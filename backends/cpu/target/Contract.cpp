@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: Apache-2.0
+// Matrix products with their epilogue. A tile is a block of rows times a block
+// of columns: it packs its columns of B into panels [k][16 * vectors], then
+// runs a register tile of `rows` x `vectors` accumulators down all of k.
+// Every output is one chain of fused multiply-adds in ascending k, whatever
+// the blocking; the epilogue sees the full sum.
+// (Goto, van de Geijn: Anatomy of High-Performance Matrix Multiplication.)
+#include "backends/cpu/target/ContractPlan.h"
+#include "backends/cpu/target/Lowering.h"
+#include "backends/cpu/target/PointEmitter.h"
+
+using namespace mlir;
+
+namespace ltc::cpu {
+namespace {
+
+constexpr int64_t kRowBlock = 512;       ///< rows of a tile, about
+constexpr int64_t kPackedFloats = 1 << 17; ///< of a tile's panels: half of L2
+constexpr int64_t kMaxK = 1536;          ///< longer sums go by blocks of k
+constexpr int64_t kUnroll = 4;
+
+class Contract {
+public:
+  Contract(KernelOp kernel, ModuleOp into)
+      : kernel(kernel), into(into), emit(kernel.getLoc(), kernel.getContext()) {
+  }
+  FailureOr<LoweredKernel> run();
+
+private:
+  LogicalResult plan();
+  void chooseBlocks();
+  void emitTile(Value tile);
+  void packColumns(Value k0, Value kCount, Value n0, Value nEnd);
+  void packPanel(Value panel, Value packed, Value k0, Value kCount,
+                 int64_t vectors);
+  void packTransposed(Value panel, Value packed, Value k0, Value kCount,
+                      int64_t vectors);
+  Value packRows(Value m, Value k0, Value kCount, int64_t rows);
+  /// Calls body(position, width) for whole steps and for the static remainder.
+  void overSteps(Value begin, Value end, int64_t size, int64_t step,
+                 std::function<void(Value, int64_t)> body);
+  void emitRegisterTile(Value m, int64_t rows, Value n, int64_t width,
+                        Value aBase, Value panel, Value k0, Value kCount);
+  SmallVector<Value> sumOverK(SmallVector<Value> sums, Value aBase,
+                              Value panel, Value k0, Value kCount,
+                              int64_t rows, int64_t vectors);
+  void multiplyAdd(MutableArrayRef<Value> sums, Value aRow, Value bRow,
+                   int64_t rows, int64_t vectors, int64_t unrolled);
+  void finish(Value m, int64_t rows, Value n, int64_t width,
+              ArrayRef<Value> sums);
+  Indices outIndices(Value m, Value n);
+  Value sumAddress(Value m, Value n);
+  bool rowsPacked() const { return plan_.k.back().a != 1 || plan_.k.size() > 1; }
+  bool blockedK() const { return kBlock < plan_.kSize(); }
+
+  KernelOp kernel;
+  ModuleOp into;
+  Emitter emit;
+  ContractOp contract;
+  ContractPlan plan_;
+  Type f32;
+  int64_t vectors = 3, rows = 8;        ///< register tile
+  int64_t mBlock, nBlock, kBlock;       ///< tile
+  int64_t mTiles, nTiles;
+  NativeFunction native;
+  PointEmitter *points = nullptr;
+  Value aTile, bTile;                   ///< operands at the tile's outer point
+  Value packedB, packedA, sums;         ///< in scratch
+  Value mBegin, nBegin;                 ///< of the tile
+  SmallVector<Value> outerAt;           ///< index per outer axis
+};
+
+LogicalResult Contract::plan() {
+  auto contracts = kernel.getBody().front().getOps<ContractOp>();
+  contract = *contracts.begin();
+  if (!llvm::hasSingleElement(contracts))
+    return kernel.emitError("the CPU target takes one contraction a kernel");
+  bool plain = llvm::all_of(kernel.getBody().front().without_terminator(),
+                            [](Operation &op) {
+                              return isa<ContractOp, SliceOp, ReshapeOp>(op);
+                            });
+  std::string why;
+  auto planned = planContract(contract, plain, why);
+  if (failed(planned))
+    return kernel.emitError("the CPU target cannot lower this kernel: ") << why;
+  plan_ = *planned;
+  if (plan_.k.empty())
+    plan_.k.push_back({1, 1, 1, {}});
+  f32 = Float32Type::get(kernel.getContext());
+  for (Value value : {contract.getLhs(), contract.getRhs()})
+    if (elementOf(value) != f32)
+      return kernel.emitError("the CPU target contracts f32 only, not ")
+             << elementOf(value);
+  for (Value result : yields(kernel))
+    if (shapeOf(result) != shapeOf(contract.getOutput()))
+      return kernel.emitError("the CPU target stores only values of the "
+                              "contraction's own shape beside it");
+  return success();
+}
+
+/// 8 x 48 where columns divide by 48, else 6 x 64 or 12 x 32: 24 accumulators.
+void Contract::chooseBlocks() {
+  int64_t n = plan_.n.size;
+  vectors = n % 48 == 0 ? 3 : n % 64 == 0 ? 4 : n % 32 == 0 ? 2 : 3;
+  if (n < 48 && n % 32 != 0)
+    vectors = llvm::divideCeil(n, kLanes);
+  rows = 24 / vectors > 12 ? 12 : 24 / vectors;
+  rows = std::min(rows, plan_.m.size);
+  kBlock = plan_.k.size() == 1 && plan_.kSize() > kMaxK ? kMaxK / 2
+                                                        : plan_.kSize();
+  int64_t step = vectors * kLanes;
+  nBlock = std::clamp<int64_t>(kPackedFloats / kBlock / step * step, step,
+                               llvm::alignTo(n, step));
+  int64_t blocks = llvm::divideCeil(n, nBlock); // of about the same width
+  nBlock = llvm::alignTo(llvm::divideCeil(n, blocks), step);
+  mBlock = llvm::alignTo(std::min(plan_.m.size, kRowBlock), rows);
+  mTiles = llvm::divideCeil(plan_.m.size, mBlock);
+  nTiles = llvm::divideCeil(n, nBlock);
+}
+
+void Contract::overSteps(Value begin, Value end, int64_t size, int64_t step,
+                         std::function<void(Value, int64_t)> body) {
+  Value count = arith::SubIOp::create(emit, emit.getLoc(), end, begin);
+  Value rest = emit.rem(count, step);
+  Value whole = arith::SubIOp::create(emit, emit.getLoc(), end, rest);
+  if (size >= step)
+    emit.loop(begin, whole, step, [&](Value at) { body(at, step); });
+  if (size % step == 0)
+    return;
+  Value last = arith::CmpIOp::create(emit, emit.getLoc(),
+                                     arith::CmpIPredicate::sgt, rest,
+                                     emit.i64(0));
+  emit.ifThen(last, [&] { body(whole, size % step); });
+}
+
+/// Panels of B for columns [n0, nEnd): [panel][k][16 * vectors].
+void Contract::packColumns(Value k0, Value kCount, Value n0, Value nEnd) {
+  int64_t step = vectors * kLanes;
+  overSteps(n0, nEnd, plan_.n.size, step, [&](Value n, int64_t width) {
+    Value from = arith::SubIOp::create(emit, emit.getLoc(), n, n0);
+    Value packed = emit.at(packedB, f32, emit.mul(from, kBlock));
+    int64_t used = llvm::divideCeil(width, kLanes);
+    if (plan_.n.b != 1 && plan_.k.size() == 1 && plan_.k[0].b == 1)
+      return packTransposed(n, packed, k0, kCount, used);
+    packPanel(n, packed, k0, kCount, used);
+  });
+}
+
+/// Address of B[n, k] for a flattened k.
+static Value kOffset(Emitter &emit, ArrayRef<Axis> axes, Value k,
+                     int64_t Axis::*stride) {
+  Value offset = emit.i64(0);
+  for (const Axis &axis : llvm::reverse(axes)) {
+    bool outermost = &axis == axes.begin();
+    Value here = outermost ? k : emit.rem(k, axis.size);
+    offset = emit.add(offset, emit.mul(here, axis.*stride));
+    k = outermost ? k : emit.div(k, axis.size);
+  }
+  return offset;
+}
+
+void Contract::packPanel(Value n, Value packed, Value k0, Value kCount,
+                         int64_t used) {
+  VectorType lanes = Emitter::lanes(f32);
+  bool ragged = plan_.n.size % kLanes != 0;
+  emit.loop(emit.i64(0), kCount, 1, [&](Value k) {
+    Value row = emit.at(bTile, f32,
+                        kOffset(emit, plan_.k, emit.add(k0, k), &Axis::b));
+    Value to =
+        emit.at(packed, f32, emit.mul(k, vectors * kLanes));
+    for (int64_t v = 0; v < used; ++v) {
+      Value column = emit.add(n, v * kLanes);
+      Value mask;
+      if (ragged)
+        mask = emit.maskBelow(arith::SubIOp::create(
+            emit, emit.getLoc(), emit.i64(plan_.n.size), column));
+      Value from = emit.at(row, f32, emit.mul(column, plan_.n.b));
+      emit.store(emit.loadStrided(lanes, from, plan_.n.b, mask),
+                 emit.at(to, f32, v * kLanes));
+    }
+  });
+}
+
+/// B stored [n][k]: 16 x 16 blocks are transposed in registers.
+void Contract::packTransposed(Value n, Value packed, Value k0, Value kCount,
+                              int64_t used) {
+  VectorType lanes = Emitter::lanes(f32);
+  auto block = [&](Value k, Value mask, int64_t v, Value kEnd) {
+    SmallVector<Value> block;
+    for (int64_t lane = 0; lane < kLanes; ++lane) {
+      Value column = emit.min(emit.add(n, v * kLanes + lane),
+                              emit.i64(plan_.n.size - 1));
+      Value from =
+          emit.at(bTile, f32,
+                  emit.add(emit.mul(column, plan_.n.b), emit.add(k0, k)));
+      block.push_back(mask ? emit.loadMasked(lanes, from, mask)
+                           : emit.load(lanes, from));
+    }
+    emit.transpose16(block);
+    for (int64_t lane = 0; lane < kLanes; ++lane) {
+      Value to = emit.at(packed, f32,
+                         emit.add(emit.mul(emit.add(k, lane),
+                                           vectors * kLanes),
+                                  v * kLanes));
+      if (!mask) {
+        emit.store(block[lane], to);
+        continue;
+      }
+      Value inside = arith::CmpIOp::create(emit, emit.getLoc(),
+                                           arith::CmpIPredicate::slt,
+                                           emit.add(k, lane), kEnd);
+      emit.ifThen(inside, [&] { emit.store(block[lane], to); });
+    }
+  };
+  Value rest = emit.rem(kCount, kLanes);
+  Value whole = arith::SubIOp::create(emit, emit.getLoc(), kCount, rest);
+  for (int64_t v = 0; v < used; ++v) {
+    emit.loop(emit.i64(0), whole, kLanes,
+              [&](Value k) { block(k, nullptr, v, kCount); });
+    if (plan_.kSize() % kLanes == 0 && kBlock % kLanes == 0)
+      continue;
+    Value some = arith::CmpIOp::create(emit, emit.getLoc(),
+                                       arith::CmpIPredicate::sgt, rest,
+                                       emit.i64(0));
+    emit.ifThen(some, [&] { block(whole, emit.maskBelow(rest), v, kCount); });
+  }
+}
+
+/// A strip [k][rows] of A where A is not contiguous along k.
+Value Contract::packRows(Value m, Value k0, Value kCount, int64_t count) {
+  emit.loop(emit.i64(0), kCount, 1, [&](Value k) {
+    Value from =
+        emit.at(aTile, f32,
+                emit.add(kOffset(emit, plan_.k, emit.add(k0, k), &Axis::a),
+                         emit.mul(m, plan_.m.a)));
+    Value to = emit.at(packedA, f32, emit.mul(k, rows));
+    if (plan_.m.a == 1)
+      return emit.store(emit.load(Emitter::lanes(f32, count), from), to);
+    for (int64_t i = 0; i < count; ++i)
+      emit.store(emit.load(f32, emit.at(from, f32, emit.i64(i * plan_.m.a))),
+                 emit.at(to, f32, i));
+  });
+  return packedA;
+}
+
+void Contract::multiplyAdd(MutableArrayRef<Value> sums, Value aRow, Value bRow,
+                           int64_t count, int64_t used, int64_t step) {
+  int64_t aStep = rowsPacked() ? rows : 1, aRowStep = rowsPacked() ? 1 : plan_.m.a;
+  SmallVector<Value> b;
+  for (int64_t v = 0; v < used; ++v)
+    b.push_back(emit.load(
+        Emitter::lanes(f32),
+        emit.at(bRow, f32, emit.i64((step * vectors + v) * kLanes))));
+  for (int64_t i = 0; i < count; ++i) {
+    Value a = emit.splat(emit.load(
+        f32, emit.at(aRow, f32, emit.i64(i * aRowStep + step * aStep))));
+    for (int64_t v = 0; v < used; ++v)
+      sums[i * used + v] = vector::FMAOp::create(
+          emit, emit.getLoc(), a, b[v], sums[i * used + v]);
+  }
+}
+
+SmallVector<Value> Contract::sumOverK(SmallVector<Value> sums, Value aBase,
+                                      Value panel, Value k0, Value kCount,
+                                      int64_t count, int64_t used) {
+  auto body = [&](int64_t unroll) {
+    return [&, unroll](Value k, ValueRange carried) -> SmallVector<Value> {
+      SmallVector<Value> next(carried);
+      Value aRow = rowsPacked()
+                       ? emit.at(aBase, f32, emit.mul(k, rows))
+                       : emit.at(aBase, f32, emit.add(k0, k));
+      Value bRow = emit.at(panel, f32, emit.mul(k, vectors * kLanes));
+      for (int64_t step = 0; step < unroll; ++step)
+        multiplyAdd(next, aRow, bRow, count, used, step);
+      return next;
+    };
+  };
+  Value rest = emit.rem(kCount, kUnroll);
+  Value whole = arith::SubIOp::create(emit, emit.getLoc(), kCount, rest);
+  sums = emit.loop(emit.i64(0), whole, kUnroll, sums, body(kUnroll));
+  if (plan_.kSize() % kUnroll || kBlock % kUnroll)
+    sums = emit.loop(whole, kCount, 1, sums, body(1));
+  return sums;
+}
+
+/// Where a partial sum over blocks of k waits: [m][n] of the tile.
+Value Contract::sumAddress(Value m, Value n) {
+  Value row = arith::SubIOp::create(emit, emit.getLoc(), m, mBegin);
+  Value column = arith::SubIOp::create(emit, emit.getLoc(), n, nBegin);
+  return emit.at(sums, f32, emit.add(emit.mul(row, nBlock), column));
+}
+
+void Contract::emitRegisterTile(Value m, int64_t count, Value n, int64_t width,
+                                Value aBase, Value panel, Value k0,
+                                Value kCount) {
+  int64_t used = llvm::divideCeil(width, kLanes);
+  SmallVector<Value> chain;
+  for (int64_t i = 0; i < count; ++i)
+    for (int64_t v = 0; v < used; ++v)
+      chain.push_back(
+          blockedK() ? emit.load(Emitter::lanes(f32),
+                                 sumAddress(emit.add(m, i),
+                                            emit.add(n, v * kLanes)))
+                     : emit.zero(Emitter::lanes(f32)));
+  chain = sumOverK(chain, aBase, panel, k0, kCount, count, used);
+  if (!blockedK())
+    return finish(m, count, n, width, chain);
+  for (int64_t i = 0; i < count; ++i)
+    for (int64_t v = 0; v < used; ++v)
+      emit.store(chain[i * used + v],
+                 sumAddress(emit.add(m, i), emit.add(n, v * kLanes)));
+}
+
+/// Position of output row m, column n (the first of 16 lanes).
+Indices Contract::outIndices(Value m, Value n) {
+  Indices at(shapeOf(contract.getOutput()).size());
+  auto place = [&](const Axis &axis, Value position, Level level, bool lanes) {
+    for (int64_t i = int64_t(axis.outs.size()) - 1; i >= 0; --i) {
+      int64_t dim = axis.outs[i];
+      int64_t size = shapeOf(contract.getOutput())[dim];
+      at[dim] = {i ? emit.rem(position, size) : position, 0, lanes, level};
+      position = emit.div(position, size);
+      lanes = false;
+    }
+  };
+  for (auto [axis, position] : llvm::zip(plan_.outer, outerAt))
+    place(axis, position, kRow, false);
+  place(plan_.m, m, kRow, false);
+  place(plan_.n, n, kInner, true);
+  return at;
+}
+
+/// The epilogue and the store of `count` rows by `width` columns.
+void Contract::finish(Value m, int64_t count, Value n, int64_t width,
+                      ArrayRef<Value> sums) {
+  ArrayRef<Value> results = resultPointers(kernel, native);
+  int64_t used = llvm::divideCeil(width, kLanes);
+  for (int64_t i = 0; i < count; ++i) {
+    points->enter(kRow, nullptr);
+    for (int64_t v = 0; v < used; ++v) {
+      int64_t left = width - v * kLanes;
+      points->enterInner(left < kLanes ? emit.mask(left) : Value());
+      points->bind(contract.getOutput(), sums[i * used + v], kInner);
+      Indices at = outIndices(emit.add(m, i), emit.add(n, v * kLanes));
+      for (auto [result, value] : llvm::zip(results, yields(kernel)))
+        points->store(points->evaluate(value, at),
+                      points->address(
+                          result, cast<RankedTensorType>(value.getType()), at));
+    }
+  }
+}
+
+void Contract::emitTile(Value tile) {
+  points->enter(kRow, nullptr);
+  points->enterInner();
+  Value nTile = emit.rem(tile, nTiles), rest = emit.div(tile, nTiles);
+  Value mTile = emit.rem(rest, mTiles);
+  rest = emit.div(rest, mTiles);
+  Value aOffset = emit.i64(plan_.aOffset), bOffset = emit.i64(plan_.bOffset);
+  outerAt.assign(plan_.outer.size(), Value());
+  for (int64_t i = int64_t(plan_.outer.size()) - 1; i >= 0; --i) {
+    const Axis &axis = plan_.outer[i];
+    outerAt[i] = emit.rem(rest, axis.size);
+    rest = emit.div(rest, axis.size);
+    aOffset = emit.add(aOffset, emit.mul(outerAt[i], axis.a));
+    bOffset = emit.add(bOffset, emit.mul(outerAt[i], axis.b));
+  }
+  auto pointerOf = [&](Value argument) {
+    return native.bindings[cast<BlockArgument>(argument).getArgNumber()];
+  };
+  aTile = emit.at(pointerOf(plan_.a), f32, aOffset);
+  bTile = emit.at(pointerOf(plan_.b), f32, bOffset);
+  mBegin = emit.mul(mTile, mBlock);
+  nBegin = emit.mul(nTile, nBlock);
+  Value mEnd = emit.min(emit.add(mBegin, mBlock), emit.i64(plan_.m.size));
+  Value nEnd = emit.min(emit.add(nBegin, nBlock), emit.i64(plan_.n.size));
+  if (blockedK())
+    emit.loop(0, mBlock * nBlock, kLanes, [&](Value i) {
+      emit.store(emit.zero(Emitter::lanes(f32)), emit.at(sums, f32, i));
+    });
+  emit.loop(0, plan_.kSize(), kBlock, [&](Value k0) {
+    Value kCount = emit.min(
+        emit.i64(kBlock), arith::SubIOp::create(emit, emit.getLoc(),
+                                                emit.i64(plan_.kSize()), k0));
+    packColumns(k0, kCount, nBegin, nEnd);
+    overSteps(mBegin, mEnd, plan_.m.size, rows, [&](Value m, int64_t count) {
+      Value aBase = rowsPacked()
+                        ? packRows(m, k0, kCount, count)
+                        : emit.at(aTile, f32, emit.mul(m, plan_.m.a));
+      overSteps(nBegin, nEnd, plan_.n.size, vectors * kLanes,
+                [&](Value n, int64_t width) {
+                  Value from =
+                      arith::SubIOp::create(emit, emit.getLoc(), n, nBegin);
+                  Value panel =
+                      emit.at(packedB, f32, emit.mul(from, kBlock));
+                  emitRegisterTile(m, count, n, width, aBase, panel, k0,
+                                   kCount);
+                });
+    });
+  });
+  if (!blockedK())
+    return;
+  overSteps(mBegin, mEnd, plan_.m.size, 1, [&](Value m, int64_t count) {
+    overSteps(nBegin, nEnd, plan_.n.size, kLanes, [&](Value n, int64_t width) {
+      finish(m, count, n, width,
+             {emit.load(Emitter::lanes(f32), sumAddress(m, n))});
+    });
+  });
+}
+
+FailureOr<LoweredKernel> Contract::run() {
+  if (failed(plan()))
+    return failure();
+  chooseBlocks();
+  KernelLaunch launch;
+  launch.symbol = kernel.getSymName().str();
+  launch.tiles = mTiles * nTiles;
+  double points_ = double(plan_.m.size) * plan_.n.size;
+  for (const Axis &axis : plan_.outer) {
+    launch.tiles *= axis.size;
+    points_ *= axis.size;
+  }
+  launch.flops = 2 * points_ * plan_.kSize();
+  launch.bindings = plainBindings(kernel);
+  countBytes(kernel, launch);
+  int64_t packed = llvm::alignTo(kBlock, kLanes) * nBlock;
+  int64_t strip = rowsPacked() ? llvm::alignTo(kBlock * rows, kLanes) : 0;
+  int64_t partial = blockedK() ? mBlock * nBlock : 0;
+  launch.scratchBytes = 4 * (packed + strip + partial);
+  native = beginNative(emit, into, launch.symbol, launch.bindings.size());
+  packedB = native.scratch;
+  packedA = emit.at(native.scratch, f32, emit.i64(packed));
+  sums = emit.at(native.scratch, f32, emit.i64(packed + strip));
+  PointEmitter emitter(emit, kernel, native.bindings);
+  points = &emitter;
+  emit.loop(native.tileBegin, native.tileEnd, 1, [&](Value tile) {
+    emitter.enter(kOnce, tile.getParentBlock()->getParentOp());
+    emitTile(tile);
+  });
+  if (!emitter.problem.empty())
+    return kernel.emitError("the CPU target cannot lower this kernel: ")
+           << emitter.problem;
+  LoweredKernel lowered;
+  lowered.launches.push_back(std::move(launch));
+  return lowered;
+}
+
+} // namespace
+
+FailureOr<LoweredKernel> lowerContract(KernelOp kernel, ModuleOp into) {
+  return Contract(kernel, into).run();
+}
+
+} // namespace ltc::cpu

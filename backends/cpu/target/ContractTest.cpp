@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// Contractions of every label order, with epilogues, and scatters.
+#include "backends/cpu/target/KernelRunner.h"
+
+using namespace ltc;
+using namespace ltc::cpu;
+
+namespace {
+
+std::string tensor(std::vector<int64_t> shape, const char *element = "f32") {
+  std::string text = "tensor<";
+  for (int64_t size : shape)
+    text += std::to_string(size) + "x";
+  return text + element + ">";
+}
+std::string list(std::vector<int64_t> numbers) {
+  std::string text = "[";
+  for (size_t i = 0; i < numbers.size(); ++i)
+    text += (i ? ", " : "") + std::to_string(numbers[i]);
+  return text + "]";
+}
+
+/// One contraction; sizes[l] is the size of label l.
+std::string contraction(std::vector<int64_t> sizes, std::vector<int64_t> l,
+                        std::vector<int64_t> r, std::vector<int64_t> o,
+                        const std::string &epilogue = "") {
+  auto shape = [&](const std::vector<int64_t> &labels) {
+    std::vector<int64_t> result;
+    for (int64_t label : labels)
+      result.push_back(sizes[label]);
+    return tensor(result);
+  };
+  std::string L = shape(l), R = shape(r), O = shape(o);
+  std::string sum = "  %c = ltc.contract %a " + list(l) + ", %b " + list(r) +
+                    " -> " + list(o) + " : " + L + ", " + R + " -> " + O + "\n";
+  if (epilogue.empty())
+    return "ltc.kernel @k (" + L + ", " + R + ") -> " + O +
+           " inplace [-1] {\n^bb0(%a: " + L + ", %b: " + R + "):\n" + sum +
+           "  ltc.yield %c : " + O + "\n}";
+  // result 0: c + bias over the last dimension, squared; result 1: old + c.
+  std::string bias = tensor({sizes[o.back()]}), dims, last;
+  for (size_t i = 0; i < o.size(); ++i) {
+    dims += (i ? ", d" : "d") + std::to_string(i);
+    last = "d" + std::to_string(i);
+  }
+  std::string id = "affine_map<(" + dims + ") -> (" + dims + ")>";
+  return "ltc.kernel @k (" + L + ", " + R + ", " + bias + ", " + O + ") -> (" +
+         O + ", " + O + ") inplace [-1, 3] {\n^bb0(%a: " + L + ", %b: " + R +
+         ", %v: " + bias + ", %old: " + O + "):\n" + sum +
+         "  %y, %n = ltc.map(%c, %v, %old) maps [" + id + ", affine_map<(" +
+         dims + ") -> (" + last + ")>, " + id +
+         "] {\n  ^bb0(%x: f32, %w: f32, %o: f32):\n"
+         "    %s = arith.addf %x, %w : f32\n    %q = arith.mulf %s, %s : f32\n"
+         "    %t = arith.addf %o, %x : f32\n    ltc.yield %q, %t : f32, f32\n"
+         "  } : (" +
+         O + ", " + bias + ", " + O + ") -> (" + O + ", " + O +
+         ")\n  ltc.yield %y, %n : " + O + ", " + O + "\n}";
+}
+
+TEST(Contract, multipliesEveryOrderOfOperands) {
+  KernelRunner runner;
+  std::mt19937 random(7);
+  for (int i = 0; i < 20; ++i) {
+    int64_t m = 1 + random() % 90, n = 1 + random() % 150, k = 1 + random() % 70;
+    runner.check(contraction({m, n, k}, {0, 2}, {2, 1}, {0, 1}), i); // NN
+    runner.check(contraction({m, n, k}, {0, 2}, {1, 2}, {0, 1}), i); // NT
+    runner.check(contraction({m, n, k}, {2, 0}, {2, 1}, {0, 1}), i); // TN
+    runner.check(contraction({m, n, k}, {2, 1}, {0, 2}, {0, 1}), i); // swapped
+  }
+}
+
+TEST(Contract, appliesEpilogueAndAccumulates) {
+  KernelRunner runner;
+  std::mt19937 random(8);
+  for (int i = 0; i < 20; ++i) {
+    int64_t m = 1 + random() % 40, n = 1 + random() % 130, k = 1 + random() % 40;
+    runner.check(contraction({m, n, k}, {0, 2}, {1, 2}, {0, 1}, "e"), i, 4e-6);
+  }
+}
+
+TEST(Contract, groupsAndBatches) {
+  KernelRunner runner;
+  for (int64_t head : {4, 16, 20, 64}) {
+    // h[b,t,d] wq[heads,k,d] -> q[b,t,heads,k], with a bias over k
+    std::vector<int64_t> s = {2, 5, 3, head, 24};
+    runner.check(contraction(s, {0, 1, 4}, {2, 3, 4}, {0, 1, 2, 3}), 1);
+    runner.check(contraction(s, {0, 1, 4}, {2, 3, 4}, {0, 1, 2, 3}, "e"), 2, 4e-6);
+    // dwq[heads,k,d] = sum_bt dq h;  o[b,t,d] = sum_hk a[b,t,h,k] wo[d,h,k]
+    runner.check(contraction(s, {0, 1, 2, 3}, {0, 1, 4}, {2, 3, 4}), 3);
+    runner.check(contraction(s, {0, 1, 2, 3}, {4, 2, 3}, {0, 1, 4}), 4);
+    // batched: sum_k x[b,t,k] y[b,k,d]
+    runner.check(contraction(s, {0, 1, 3}, {0, 3, 4}, {0, 1, 4}), 5);
+  }
+}
+
+TEST(Contract, sumsLongDimensionsByBlocks) {
+  KernelRunner runner;
+  runner.check(contraction({9, 70, 3001}, {0, 2}, {2, 1}, {0, 1}, "e"), 1, 4e-6);
+  runner.check(contraction({600, 50, 1600}, {2, 0}, {2, 1}, {0, 1}), 2);
+}
+
+TEST(Scatter, addsRowsInOrder) {
+  KernelRunner runner;
+  std::mt19937 random(9);
+  for (int i = 0; i < 20; ++i) {
+    int64_t v = 1 + random() % 100, d = 1 + random() % 50, n = 1 + random() % 60;
+    std::string T = tensor({v, d}), I = tensor({2, n}, "i32"), U = tensor({2, n, d});
+    runner.check("ltc.kernel @k (" + I + ", " + U + ") -> " + T +
+                     " inplace [-1] {\n^bb0(%i: " + I + ", %u: " + U +
+                     "):\n  %y = ltc.scatter_add %u at %i : " + U + ", " + I +
+                     " -> " + T + "\n  ltc.yield %y : " + T + "\n}",
+                 i, 2e-6, int(v));
+    std::string id = "affine_map<(a, b) -> (a, b)>";
+    runner.check("ltc.kernel @k (" + I + ", " + U + ", " + T + ") -> " + T +
+                     " inplace [2] {\n^bb0(%i: " + I + ", %u: " + U +
+                     ", %o: " + T + "):\n  %y = ltc.scatter_add %u at %i : " +
+                     U + ", " + I + " -> " + T + "\n  %z = ltc.map(%o, %y) maps [" +
+                     id + ", " + id + "] {\n  ^bb0(%p: f32, %q: f32):\n"
+                     "    %s = arith.addf %p, %q : f32\n    ltc.yield %s : f32\n"
+                     "  } : (" + T + ", " + T + ") -> " + T +
+                     "\n  ltc.yield %z : " + T + "\n}",
+                 i, 2e-6, int(v));
+  }
+}
+
+TEST(Gather, readsRowsOfATable) {
+  KernelRunner runner;
+  for (int64_t d : {1, 16, 33, 192}) {
+    std::string T = tensor({11, d}), I = tensor({2, 5}, "i32"), O = tensor({2, 5, d});
+    runner.check("ltc.kernel @k (" + T + ", " + I + ") -> " + O +
+                     " inplace [-1] {\n^bb0(%t: " + T + ", %i: " + I +
+                     "):\n  %y = ltc.gather %t at %i : " + T + ", " + I + " -> " +
+                     O + "\n  ltc.yield %y : " + O + "\n}",
+                 int(d), 0, 11);
+  }
+}
+
+} // namespace

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// The CPU target: picks the algorithm of a kernel by what its body holds.
+#include "backends/cpu/target/Lowering.h"
+
+using namespace mlir;
+
+namespace ltc {
+
+Target::~Target() = default;
+
+namespace cpu {
+
+OperandRange yields(KernelOp kernel) {
+  return kernel.getBody().front().getTerminator()->getOperands();
+}
+std::vector<int> plainBindings(KernelOp kernel, int workspaces) {
+  std::vector<int> bindings;
+  int plain = kernel.getBody().front().getNumArguments() +
+              int(yields(kernel).size());
+  for (int i = 0; i < plain; ++i)
+    bindings.push_back(i);
+  for (int i = 0; i < workspaces; ++i)
+    bindings.push_back(-1 - i);
+  return bindings;
+}
+ArrayRef<Value> resultPointers(KernelOp kernel, const NativeFunction &native) {
+  return ArrayRef<Value>(native.bindings)
+      .drop_front(kernel.getBody().front().getNumArguments());
+}
+void countBytes(KernelOp kernel, KernelLaunch &launch) {
+  auto bytes = [](Value value) {
+    auto type = cast<RankedTensorType>(value.getType());
+    return double(type.getNumElements()) * bytesOf(type.getElementType());
+  };
+  for (Value argument : kernel.getBody().front().getArguments())
+    launch.readBytes += bytes(argument);
+  for (Value result : yields(kernel))
+    launch.writtenBytes += bytes(result);
+}
+
+namespace {
+
+class CpuTarget : public Target {
+public:
+  std::string name() const override { return "cpu"; }
+  std::string featureLevel() const override { return "avx512"; }
+
+  FailureOr<LoweredKernel> lower(KernelOp kernel, ModuleOp into) override {
+    Block &body = kernel.getBody().front();
+    if (!body.getOps<ContractOp>().empty())
+      return lowerContract(kernel, into);
+    if (!body.getOps<AttentionOp>().empty() ||
+        !body.getOps<AttentionGradOp>().empty())
+      return lowerAttention(kernel, into);
+    if (!body.getOps<ScatterAddOp>().empty())
+      return lowerScatter(kernel, into);
+    return lowerPointwise(kernel, into);
+  }
+
+  FailureOr<std::vector<char>> link(ModuleOp lowered) override {
+    return linkNative(lowered);
+  }
+};
+
+} // namespace
+} // namespace cpu
+
+std::unique_ptr<Target> createCpuTarget() {
+  return std::make_unique<cpu::CpuTarget>();
+}
+
+} // namespace ltc

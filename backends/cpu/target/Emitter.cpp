@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/cpu/target/Emitter.h"
+
+using namespace mlir;
+
+namespace ltc::cpu {
+
+Value Emitter::i64(int64_t value) {
+  return arith::ConstantIntOp::create(*this, getLoc(), value, 64);
+}
+static std::optional<int64_t> constantOf(Value value) {
+  APInt constant;
+  if (matchPattern(value, m_ConstantInt(&constant)))
+    return constant.getSExtValue();
+  return std::nullopt;
+}
+Value Emitter::add(Value a, Value b) {
+  if (constantOf(a) == 0)
+    return b;
+  if (constantOf(b) == 0)
+    return a;
+  return arith::AddIOp::create(*this, getLoc(), a, b);
+}
+Value Emitter::add(Value a, int64_t b) { return b ? add(a, i64(b)) : a; }
+Value Emitter::mul(Value a, int64_t b) {
+  if (auto constant = constantOf(a))
+    return i64(*constant * b);
+  if (b == 1)
+    return a;
+  return b ? Value(arith::MulIOp::create(*this, getLoc(), a, i64(b))) : i64(0);
+}
+Value Emitter::div(Value a, int64_t b) {
+  return b == 1 ? a : arith::DivUIOp::create(*this, getLoc(), a, i64(b));
+}
+Value Emitter::rem(Value a, int64_t b) {
+  return b == 1 ? i64(0) : arith::RemUIOp::create(*this, getLoc(), a, i64(b));
+}
+Value Emitter::min(Value a, Value b) {
+  return arith::MinSIOp::create(*this, getLoc(), a, b);
+}
+
+VectorType Emitter::lanes(Type element, int64_t count) {
+  return VectorType::get({count}, element);
+}
+Value Emitter::splat(Value scalar, int64_t count) {
+  return vector::BroadcastOp::create(*this, getLoc(),
+                                     lanes(scalar.getType(), count), scalar);
+}
+Value Emitter::zero(Type type) {
+  return arith::ConstantOp::create(*this, getLoc(), getZeroAttr(type));
+}
+Value Emitter::mask(int64_t count) {
+  SmallVector<bool> bits(kLanes, false);
+  std::fill_n(bits.begin(), count, true);
+  return arith::ConstantOp::create(
+      *this, getLoc(),
+      DenseElementsAttr::get(lanes(getI1Type()), ArrayRef<bool>(bits)));
+}
+Value Emitter::maskBelow(Value count) {
+  SmallVector<int64_t> steps;
+  for (int64_t lane = 0; lane < kLanes; ++lane)
+    steps.push_back(lane);
+  Value iota = arith::ConstantOp::create(
+      *this, getLoc(),
+      DenseElementsAttr::get(lanes(getI64Type()), ArrayRef<int64_t>(steps)));
+  return arith::CmpIOp::create(*this, getLoc(), arith::CmpIPredicate::slt, iota,
+                               splat(count));
+}
+
+int64_t bytesOf(Type element) {
+  if (isa<LLVM::LLVMPointerType>(element))
+    return 8;
+  return std::max<int64_t>(1, element.getIntOrFloatBitWidth() / 8);
+}
+
+Value Emitter::at(Value base, Type element, Value index) {
+  if (constantOf(index) == 0)
+    return base;
+  return LLVM::GEPOp::create(*this, getLoc(), base.getType(), element, base,
+                             ValueRange{index});
+}
+Value Emitter::at(Value base, Type element, int64_t index) {
+  if (!index)
+    return base;
+  return LLVM::GEPOp::create(*this, getLoc(), base.getType(), element, base,
+                             ArrayRef<LLVM::GEPArg>{int32_t(index)});
+}
+static Type elementType(Type type) {
+  auto vector = dyn_cast<VectorType>(type);
+  return vector ? vector.getElementType() : type;
+}
+Value Emitter::load(Type type, Value pointer) {
+  return LLVM::LoadOp::create(*this, getLoc(), type, pointer,
+                              bytesOf(elementType(type)));
+}
+void Emitter::store(Value value, Value pointer) {
+  LLVM::StoreOp::create(*this, getLoc(), value, pointer,
+                        bytesOf(elementType(value.getType())));
+}
+Value Emitter::loadMasked(VectorType type, Value pointer, Value mask) {
+  return LLVM::MaskedLoadOp::create(*this, getLoc(), type, pointer, mask,
+                                    zero(type),
+                                    uint32_t(bytesOf(type.getElementType())));
+}
+void Emitter::storeMasked(Value value, Value pointer, Value mask) {
+  LLVM::MaskedStoreOp::create(
+      *this, getLoc(), value, pointer, mask,
+      uint32_t(bytesOf(elementType(value.getType()))));
+}
+Value Emitter::loadStrided(VectorType type, Value pointer, int64_t stride,
+                           Value laneMask) {
+  if (stride == 0)
+    return splat(load(type.getElementType(), pointer));
+  if (stride == 1)
+    return laneMask ? loadMasked(type, pointer, laneMask)
+                    : load(type, pointer);
+  SmallVector<int64_t> steps;
+  for (int64_t lane = 0; lane < kLanes; ++lane)
+    steps.push_back(lane * stride);
+  Value offsets = arith::ConstantOp::create(
+      *this, getLoc(),
+      DenseElementsAttr::get(lanes(getI64Type()), ArrayRef<int64_t>(steps)));
+  auto pointers = VectorType::get({kLanes}, pointer.getType());
+  Value addresses =
+      LLVM::GEPOp::create(*this, getLoc(), pointers, type.getElementType(),
+                          pointer, ValueRange{offsets});
+  return LLVM::masked_gather::create(
+      *this, getLoc(), type, addresses, laneMask ? laneMask : mask(kLanes),
+      ValueRange{zero(type)}, uint32_t(bytesOf(type.getElementType())));
+}
+Value Emitter::shuffle(Value a, Value b, ArrayRef<int32_t> picks) {
+  return LLVM::ShuffleVectorOp::create(*this, getLoc(), a, b, picks);
+}
+void Emitter::transpose16(MutableArrayRef<Value> rows) {
+  // Swaps the off-diagonal s x s blocks of each 2s x 2s block, s = 1, 2, 4, 8.
+  for (int32_t s = 1; s < kLanes; s *= 2) {
+    SmallVector<int32_t> low, high;
+    for (int32_t lane = 0; lane < kLanes; ++lane) {
+      low.push_back(lane & s ? kLanes + lane - s : lane);
+      high.push_back(lane & s ? kLanes + lane : lane + s);
+    }
+    for (int32_t i = 0; i < kLanes; ++i) {
+      if (i & s)
+        continue;
+      Value a = rows[i], b = rows[i + s];
+      rows[i] = shuffle(a, b, low);
+      rows[i + s] = shuffle(a, b, high);
+    }
+  }
+}
+
+SmallVector<Value> Emitter::loop(Value lo, Value hi, int64_t step,
+                                 ValueRange carried, Body body) {
+  auto loop = scf::ForOp::create(*this, getLoc(), lo, hi, i64(step), carried);
+  OpBuilder::InsertionGuard guard(*this);
+  if (!loop.getBody()->empty())
+    setInsertionPoint(loop.getBody()->getTerminator());
+  else
+    setInsertionPointToEnd(loop.getBody());
+  SmallVector<Value> next =
+      body(loop.getInductionVar(), loop.getRegionIterArgs());
+  if (!carried.empty())
+    scf::YieldOp::create(*this, getLoc(), next);
+  return SmallVector<Value>(loop.getResults());
+}
+void Emitter::loop(Value lo, Value hi, int64_t step,
+                   std::function<void(Value)> body) {
+  loop(lo, hi, step, ValueRange{},
+       [&](Value i, ValueRange) -> SmallVector<Value> {
+         body(i);
+         return {};
+       });
+}
+void Emitter::loop(int64_t lo, int64_t hi, int64_t step,
+                   std::function<void(Value)> body) {
+  loop(i64(lo), i64(hi), step, std::move(body));
+}
+void Emitter::ifThen(Value condition, std::function<void()> then) {
+  auto branch = scf::IfOp::create(*this, getLoc(), condition, false);
+  OpBuilder::InsertionGuard guard(*this);
+  setInsertionPointToStart(branch.thenBlock());
+  then();
+}
+
+Value Emitter::foldLanes(
+    Value vector, llvm::function_ref<Value(Value, Value)> combine) {
+  for (int32_t half = kLanes / 2; half >= 1; half /= 2) {
+    SmallVector<int32_t> low, high;
+    for (int32_t lane = 0; lane < half; ++lane) {
+      low.push_back(lane);
+      high.push_back(lane + half);
+    }
+    Value a = shuffle(vector, vector, low), b = shuffle(vector, vector, high);
+    vector = combine(a, b);
+  }
+  return vector::ExtractOp::create(*this, getLoc(), vector, int64_t(0));
+}
+
+NativeFunction beginNative(Emitter &emit, ModuleOp module, StringRef name,
+                           int64_t bindings) {
+  MLIRContext *context = module.getContext();
+  auto pointer = LLVM::LLVMPointerType::get(context);
+  auto i64 = IntegerType::get(context, 64);
+  auto type =
+      LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context),
+                                  {pointer, i64, i64, pointer});
+  emit.setInsertionPointToEnd(module.getBody());
+  NativeFunction native;
+  native.function =
+      LLVM::LLVMFuncOp::create(emit, emit.getLoc(), name, type);
+  Block *entry = native.function.addEntryBlock(emit);
+  emit.setInsertionPointToStart(entry);
+  native.tileBegin = entry->getArgument(1);
+  native.tileEnd = entry->getArgument(2);
+  native.scratch = entry->getArgument(3);
+  for (int64_t i = 0; i < bindings; ++i)
+    native.bindings.push_back(
+        emit.load(pointer, emit.at(entry->getArgument(0), pointer, i)));
+  auto end = LLVM::ReturnOp::create(emit, emit.getLoc(), ValueRange{});
+  emit.setInsertionPoint(end);
+  return native;
+}
+
+} // namespace ltc::cpu

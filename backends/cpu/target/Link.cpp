@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// From native functions in MLIR to an ELF shared object: LLVM dialect, LLVM
+// IR, one object file for x86-64-v4, linked by lld in this process.
+#include "backends/cpu/target/Lowering.h"
+#include "lld/Common/Driver.h"
+#include "llvm/IR/LegacyPassManager.h"
+#include "llvm/IR/LLVMContext.h"
+#include "llvm/IR/Module.h"
+#include "llvm/MC/TargetRegistry.h"
+#include "llvm/Passes/PassBuilder.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FileUtilities.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/TargetSelect.h"
+#include "llvm/Target/TargetMachine.h"
+#include "llvm/TargetParser/Triple.h"
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/Math/Transforms/Passes.h"
+#include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Export.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "mlir/Transforms/Passes.h"
+
+LLD_HAS_DRIVER(elf)
+
+using namespace mlir;
+
+namespace ltc::cpu {
+namespace {
+
+constexpr const char *kTriple = "x86_64-unknown-linux-gnu";
+constexpr const char *kCpu = "x86-64-v4";
+constexpr const char *kFeatures = "-prefer-256-bit";
+
+/// Turns f32 math into polynomials: no libm, the same bits on every host.
+struct ExpandMath : PassWrapper<ExpandMath, OperationPass<>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ExpandMath)
+  StringRef getArgument() const override { return "ltc-cpu-expand-math"; }
+  void getDependentDialects(DialectRegistry &registry) const override {
+    registry.insert<vector::VectorDialect, math::MathDialect,
+                    arith::ArithDialect>();
+  }
+  void runOnOperation() override {
+    RewritePatternSet patterns(&getContext());
+    populateMathPolynomialApproximationPatterns(patterns);
+    math::populateExpansionPatterns(patterns, {"rsqrt"});
+    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+      signalPassFailure();
+  }
+};
+
+LogicalResult toLlvmDialect(ModuleOp module) {
+  PassManager passes(module.getContext());
+  passes.addPass(std::make_unique<ExpandMath>());
+  passes.addPass(createCanonicalizerPass());
+  passes.addPass(createCSEPass());
+  passes.addPass(createSCFToControlFlowPass());
+  passes.addPass(createConvertVectorToLLVMPass());
+  passes.addPass(createConvertMathToLLVMPass());
+  passes.addPass(createArithToLLVMConversionPass());
+  passes.addPass(createConvertControlFlowToLLVMPass());
+  passes.addPass(createReconcileUnrealizedCastsPass());
+  passes.addPass(createCanonicalizerPass());
+  passes.addPass(createCSEPass());
+  return passes.run(module);
+}
+
+std::unique_ptr<llvm::TargetMachine> makeTargetMachine(std::string &problem) {
+  static bool initialised = [] {
+    llvm::InitializeNativeTarget();
+    llvm::InitializeNativeTargetAsmPrinter();
+    return true;
+  }();
+  (void)initialised;
+  llvm::Triple triple(kTriple);
+  const llvm::Target *target =
+      llvm::TargetRegistry::lookupTarget(triple, problem);
+  if (!target)
+    return nullptr;
+  llvm::TargetOptions options;
+  options.AllowFPOpFusion = llvm::FPOpFusion::Strict;
+  return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
+      triple, kCpu, kFeatures, options, llvm::Reloc::PIC_, std::nullopt,
+      llvm::CodeGenOptLevel::Default));
+}
+
+void optimise(llvm::Module &module, llvm::TargetMachine &machine) {
+  for (llvm::Function &function : module) {
+    if (function.isDeclaration())
+      continue;
+    // No loop becomes a call of memset or memcpy: nothing may be undefined.
+    function.addFnAttr("no-builtins");
+    function.addFnAttr("prefer-vector-width", "512");
+    function.addFnAttr(llvm::Attribute::NoUnwind);
+  }
+  llvm::PipelineTuningOptions tuning;
+  tuning.LoopVectorization = false; // kernels are written in vectors
+  tuning.SLPVectorization = false;
+  tuning.LoopUnrolling = false;
+  llvm::PassBuilder builder(&machine, tuning);
+  llvm::LoopAnalysisManager loops;
+  llvm::FunctionAnalysisManager functions;
+  llvm::CGSCCAnalysisManager sccs;
+  llvm::ModuleAnalysisManager modules;
+  builder.registerModuleAnalyses(modules);
+  builder.registerCGSCCAnalyses(sccs);
+  builder.registerFunctionAnalyses(functions);
+  builder.registerLoopAnalyses(loops);
+  builder.crossRegisterProxies(loops, functions, sccs, modules);
+  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O2)
+      .run(module, modules);
+}
+
+FailureOr<std::vector<char>> linkObject(ModuleOp module,
+                                        llvm::StringRef object) {
+  SmallString<128> input, output;
+  if (llvm::sys::fs::createTemporaryFile("ltc-kernels", "o", input) ||
+      llvm::sys::fs::createTemporaryFile("ltc-kernels", "so", output))
+    return module.emitError("cannot create a temporary file to link kernels");
+  llvm::FileRemover removeInput(input), removeOutput(output);
+  {
+    std::error_code problem;
+    llvm::raw_fd_ostream stream(input, problem);
+    stream << object;
+    stream.close();
+    if (problem || stream.has_error())
+      return module.emitError("cannot write ") << input.str();
+  }
+  std::string said;
+  llvm::raw_string_ostream errors(said);
+  const char *arguments[] = {"ld.lld",        "-shared",
+                             "--no-undefined", "--build-id=none",
+                             "-z",            "noexecstack",
+                             "--hash-style=gnu", "-o",
+                             output.c_str(),  input.c_str()};
+  lld::Result result = lld::lldMain(arguments, llvm::outs(), errors,
+                                    {{lld::Gnu, &lld::elf::link}});
+  if (result.retCode != 0)
+    return module.emitError("linking the CPU kernels failed: ") << said;
+  auto bytes = llvm::MemoryBuffer::getFile(output, false, false);
+  if (!bytes)
+    return module.emitError("cannot read ") << output.str();
+  return std::vector<char>((*bytes)->getBufferStart(),
+                           (*bytes)->getBufferEnd());
+}
+
+} // namespace
+
+FailureOr<std::vector<char>> linkNative(ModuleOp module) {
+  registerBuiltinDialectTranslation(*module.getContext());
+  registerLLVMDialectTranslation(*module.getContext());
+  if (failed(toLlvmDialect(module)))
+    return failure();
+  std::string problem;
+  auto machine = makeTargetMachine(problem);
+  if (!machine)
+    return module.emitError("LLVM has no x86-64 code generator: ") << problem;
+  llvm::LLVMContext context;
+  auto translated = translateModuleToLLVMIR(module, context);
+  if (!translated)
+    return failure();
+  translated->setTargetTriple(llvm::Triple(kTriple));
+  translated->setDataLayout(machine->createDataLayout());
+  optimise(*translated, *machine);
+  llvm::SmallVector<char> object;
+  llvm::raw_svector_ostream stream(object);
+  llvm::legacy::PassManager emission;
+  if (machine->addPassesToEmitFile(emission, stream, nullptr,
+                                   llvm::CodeGenFileType::ObjectFile))
+    return module.emitError("LLVM cannot write x86-64 object files");
+  emission.run(*translated);
+  return linkObject(module, StringRef(object.data(), object.size()));
+}
+
+} // namespace ltc::cpu

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// The algorithms of the CPU target, one per kernel form. Each adds native
+// functions to `into`, or fails with a diagnostic at the kernel.
+#pragma once
+#include "backends/Backend.h"
+#include "backends/cpu/target/Emitter.h"
+
+namespace ltc::cpu {
+
+mlir::FailureOr<LoweredKernel> lowerPointwise(KernelOp kernel,
+                                              mlir::ModuleOp into);
+mlir::FailureOr<LoweredKernel> lowerContract(KernelOp kernel,
+                                             mlir::ModuleOp into);
+mlir::FailureOr<LoweredKernel> lowerAttention(KernelOp kernel,
+                                              mlir::ModuleOp into);
+mlir::FailureOr<LoweredKernel> lowerScatter(KernelOp kernel,
+                                            mlir::ModuleOp into);
+
+/// Bindings of a launch that takes the kernel's arguments and results as they
+/// are: 0, 1, ..., then workspaces -1, -2, ...
+std::vector<int> plainBindings(KernelOp kernel, int workspaces = 0);
+/// Addresses of the kernel's results among `native`'s bindings.
+llvm::ArrayRef<mlir::Value> resultPointers(KernelOp kernel,
+                                           const NativeFunction &native);
+/// Bytes of the tensors that the kernel reads and writes.
+void countBytes(KernelOp kernel, KernelLaunch &launch);
+/// What the kernel yields.
+mlir::OperandRange yields(KernelOp kernel);
+
+/// Lowers to machine code and links an ELF shared object without undefined
+/// symbols.
+mlir::FailureOr<std::vector<char>> linkNative(mlir::ModuleOp module);
+
+} // namespace ltc::cpu

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// Maps, row and column reductions, views: native code beside the reference.
+#include "backends/cpu/target/KernelRunner.h"
+
+using namespace ltc;
+using namespace ltc::cpu;
+
+namespace {
+
+/// Replaces $B, $T, $D, ... in a kernel's text.
+std::string with(std::string text,
+                 std::initializer_list<std::pair<char, int64_t>> sizes) {
+  for (auto [name, size] : sizes)
+    for (size_t at; (at = text.find(std::string("$") + name)) !=
+                    std::string::npos;)
+      text.replace(at, 2, std::to_string(size));
+  return text;
+}
+
+const char *kNorm = R"(
+ltc.kernel @norm (tensor<$Bx$Txf32>, tensor<$Txf32>) -> tensor<$Bx$Txf32>
+    inplace [-1] {
+^bb0(%x: tensor<$Bx$Txf32>, %g: tensor<$Txf32>):
+  %sq = ltc.map(%x) maps [affine_map<(b, t) -> (b, t)>] {
+  ^bb0(%a: f32):
+    %p = arith.mulf %a, %a : f32
+    ltc.yield %p : f32
+  } : (tensor<$Bx$Txf32>) -> tensor<$Bx$Txf32>
+  %s = ltc.reduce sum %sq over [1] : tensor<$Bx$Txf32> -> tensor<$Bxf32>
+  %y = ltc.map(%x, %s, %g) maps [affine_map<(b, t) -> (b, t)>,
+      affine_map<(b, t) -> (b)>, affine_map<(b, t) -> (t)>] {
+  ^bb0(%a: f32, %n: f32, %w: f32):
+    %e = arith.constant 1.0e-5 : f32
+    %m = arith.addf %n, %e : f32
+    %r = math.sqrt %m : f32
+    %q = arith.divf %a, %r : f32
+    %z = arith.mulf %q, %w : f32
+    ltc.yield %z : f32
+  } : (tensor<$Bx$Txf32>, tensor<$Bxf32>, tensor<$Txf32>) -> tensor<$Bx$Txf32>
+  ltc.yield %y : tensor<$Bx$Txf32>
+})";
+
+TEST(Pointwise, normalisesRowsOfAnyLength) {
+  KernelRunner runner;
+  std::mt19937 random(1);
+  for (int i = 0; i < 20; ++i)
+    runner.check(with(kNorm, {{'B', 1 + random() % 40}, {'T', 1 + random() % 300}}),
+                 i);
+}
+
+const char *kSoftmax = R"(
+ltc.kernel @softmax (tensor<$Bx3x$Txf32>) -> (tensor<$Bx3x$Txf32>, tensor<$Bx3xf32>)
+    inplace [0, -1] {
+^bb0(%x: tensor<$Bx3x$Txf32>):
+  %m = ltc.reduce max %x over [2] : tensor<$Bx3x$Txf32> -> tensor<$Bx3xf32>
+  %e = ltc.map(%x, %m) maps [affine_map<(b, h, t) -> (b, h, t)>,
+      affine_map<(b, h, t) -> (b, h)>] {
+  ^bb0(%a: f32, %n: f32):
+    %d = arith.subf %a, %n : f32
+    %p = math.exp %d : f32
+    ltc.yield %p : f32
+  } : (tensor<$Bx3x$Txf32>, tensor<$Bx3xf32>) -> tensor<$Bx3x$Txf32>
+  %s = ltc.reduce sum %e over [2] : tensor<$Bx3x$Txf32> -> tensor<$Bx3xf32>
+  %y = ltc.map(%e, %s) maps [affine_map<(b, h, t) -> (b, h, t)>,
+      affine_map<(b, h, t) -> (b, h)>] {
+  ^bb0(%a: f32, %n: f32):
+    %d = arith.divf %a, %n : f32
+    ltc.yield %d : f32
+  } : (tensor<$Bx3x$Txf32>, tensor<$Bx3xf32>) -> tensor<$Bx3x$Txf32>
+  %l = ltc.map(%m, %s) maps [affine_map<(b, h) -> (b, h)>,
+      affine_map<(b, h) -> (b, h)>] {
+  ^bb0(%a: f32, %n: f32):
+    %d = math.log %n : f32
+    %z = arith.addf %a, %d : f32
+    ltc.yield %z : f32
+  } : (tensor<$Bx3xf32>, tensor<$Bx3xf32>) -> tensor<$Bx3xf32>
+  ltc.yield %y, %l : tensor<$Bx3x$Txf32>, tensor<$Bx3xf32>
+})";
+
+TEST(Pointwise, chainsRowReductionsInPlace) {
+  KernelRunner runner;
+  std::mt19937 random(2);
+  for (int i = 0; i < 20; ++i)
+    runner.check(
+        with(kSoftmax, {{'B', 1 + random() % 9}, {'T', 1 + random() % 200}}), i);
+}
+
+const char *kColumns = R"(
+ltc.kernel @columns (tensor<$Bx$Txf32>, tensor<$Txf32>) -> (tensor<$Txf32>, tensor<f32>, tensor<$Bx$Txf32>)
+    inplace [1, -1, -1] {
+^bb0(%x: tensor<$Bx$Txf32>, %old: tensor<$Txf32>):
+  %sq = ltc.map(%x) maps [affine_map<(b, t) -> (b, t)>] {
+  ^bb0(%a: f32):
+    %p = arith.mulf %a, %a : f32
+    ltc.yield %p : f32
+  } : (tensor<$Bx$Txf32>) -> tensor<$Bx$Txf32>
+  %c = ltc.reduce sum %sq over [0] : tensor<$Bx$Txf32> -> tensor<$Txf32>
+  %new = ltc.map(%old, %c) maps [affine_map<(t) -> (t)>, affine_map<(t) -> (t)>] {
+  ^bb0(%a: f32, %b: f32):
+    %p = arith.addf %a, %b : f32
+    ltc.yield %p : f32
+  } : (tensor<$Txf32>, tensor<$Txf32>) -> tensor<$Txf32>
+  %all = ltc.reduce sum %sq over [0, 1] : tensor<$Bx$Txf32> -> tensor<f32>
+  %root = ltc.map(%all) maps [affine_map<() -> ()>] {
+  ^bb0(%a: f32):
+    %p = math.sqrt %a : f32
+    ltc.yield %p : f32
+  } : (tensor<f32>) -> tensor<f32>
+  ltc.yield %new, %root, %sq : tensor<$Txf32>, tensor<f32>, tensor<$Bx$Txf32>
+})";
+
+TEST(Pointwise, sumsOverRowsThroughPartials) {
+  KernelRunner runner;
+  std::mt19937 random(3);
+  for (int i = 0; i < 20; ++i)
+    runner.check(
+        with(kColumns, {{'B', 1 + random() % 700}, {'T', 1 + random() % 90}}), i);
+}
+
+const char *kFlat = R"(
+ltc.kernel @flat (tensor<$Nxf32>, tensor<$Nxf32>, tensor<f64>) -> (tensor<$Nxf32>, tensor<f32>)
+    inplace [0, -1] {
+^bb0(%w: tensor<$Nxf32>, %g: tensor<$Nxf32>, %lr: tensor<f64>):
+  %y = ltc.map(%w, %g, %lr) maps [affine_map<(n) -> (n)>, affine_map<(n) -> (n)>,
+      affine_map<(n) -> ()>] {
+  ^bb0(%a: f32, %b: f32, %l: f64):
+    %s = arith.truncf %l : f64 to f32
+    %p = arith.mulf %b, %s : f32
+    %q = arith.subf %a, %p : f32
+    ltc.yield %q : f32
+  } : (tensor<$Nxf32>, tensor<$Nxf32>, tensor<f64>) -> tensor<$Nxf32>
+  %n = ltc.reduce sum %g over [0] : tensor<$Nxf32> -> tensor<f32>
+  ltc.yield %y, %n : tensor<$Nxf32>, tensor<f32>
+})";
+
+TEST(Pointwise, runsFlatKernelsOverChunks) {
+  KernelRunner runner;
+  for (int64_t n : {1, 15, 16, 17, 100, 32768, 70001})
+    runner.check(with(kFlat, {{'N', n}}), int(n), 3e-6);
+}
+
+const char *kRotary = R"(
+ltc.kernel @rotary (tensor<2x$Tx3x$Kxf32>, tensor<$Tx$Hxf32>) -> tensor<2x$Tx3x$Kxf32>
+    inplace [-1] {
+^bb0(%x: tensor<2x$Tx3x$Kxf32>, %angle: tensor<$Tx$Hxf32>):
+  %lo = ltc.slice %x along 3 from 0 : tensor<2x$Tx3x$Kxf32> -> tensor<2x$Tx3x$Hxf32>
+  %hi = ltc.slice %x along 3 from $H : tensor<2x$Tx3x$Kxf32> -> tensor<2x$Tx3x$Hxf32>
+  %a = ltc.map(%lo, %hi, %angle) maps [affine_map<(b, t, h, k) -> (b, t, h, k)>,
+      affine_map<(b, t, h, k) -> (b, t, h, k)>, affine_map<(b, t, h, k) -> (t, k)>] {
+  ^bb0(%l: f32, %h: f32, %r: f32):
+    %c = math.cos %r : f32
+    %s = math.sin %r : f32
+    %p = arith.mulf %l, %c : f32
+    %q = arith.mulf %h, %s : f32
+    %z = arith.subf %p, %q : f32
+    ltc.yield %z : f32
+  } : (tensor<2x$Tx3x$Hxf32>, tensor<2x$Tx3x$Hxf32>, tensor<$Tx$Hxf32>) -> tensor<2x$Tx3x$Hxf32>
+  %y = ltc.join %a, %hi along 3 : tensor<2x$Tx3x$Hxf32>, tensor<2x$Tx3x$Hxf32> -> tensor<2x$Tx3x$Kxf32>
+  ltc.yield %y : tensor<2x$Tx3x$Kxf32>
+})";
+
+TEST(Pointwise, slicesAndJoinsWithoutCopies) {
+  KernelRunner runner;
+  for (int64_t half : {1, 3, 8, 16, 20, 32})
+    for (int64_t t : {1, 5})
+      runner.check(with(kRotary, {{'T', t}, {'H', half}, {'K', 2 * half}}), t);
+}
+
+} // namespace
