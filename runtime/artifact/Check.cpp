@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// What must hold before a program is run: no index or offset of a file that
+// somebody hands us may lead outside its arena.
+#include "runtime/artifact/File.h"
+
+namespace ltc {
+using namespace artifact;
+
+static std::string at(const std::string &line) {
+  return line.empty() ? "" : line + ": ";
+}
+
+static Result<void> checkBuffers(const ArtifactT &program) {
+  constexpr int classes = static_cast<int>(BufferClass::MAX) + 1;
+  uint64_t arenaBytes[classes] = {};
+  for (const auto &arena : program.arenas)
+    arenaBytes[static_cast<int>(arena->class_)] = arena->bytes;
+  for (const auto &buffer : program.buffers) {
+    uint64_t bytes = arenaBytes[static_cast<int>(buffer->class_)];
+    std::string who = at(buffer->line) + "buffer '" + buffer->name + "'";
+    if (buffer->offset % 64 != 0)
+      return fail(who + " starts at byte " + std::to_string(buffer->offset) +
+                  ", which is no multiple of 64");
+    if (buffer->offset > bytes || buffer->bytes > bytes - buffer->offset)
+      return fail(who + " ends outside the " +
+                  EnumNameBufferClass(buffer->class_) + " arena of " +
+                  std::to_string(bytes) + " bytes");
+    for (int64_t n : buffer->shape)
+      if (n < 0)
+        return fail(who + " has a negative dimension");
+  }
+  return {};
+}
+
+static Result<void> checkCommand(const ArtifactT &program,
+                                 const CommandT &command) {
+  std::string who = at(command.line) + "a command of " + command.segment;
+  if (command.kind == CommandKind::launch &&
+      command.kernel >= program.kernels.size())
+    return fail(who + " names kernel " + std::to_string(command.kernel) +
+                " of " + std::to_string(program.kernels.size()));
+  if (command.kind == CommandKind::fill_zero && command.bindings.size() != 1)
+    return fail(who + " fills " + std::to_string(command.bindings.size()) +
+                " buffers; it should fill 1");
+  for (const Binding &binding : command.bindings) {
+    if (binding.buffer() >= program.buffers.size())
+      return fail(who + " names buffer " + std::to_string(binding.buffer()) +
+                  " of " + std::to_string(program.buffers.size()));
+    const BufferT &buffer = *program.buffers[binding.buffer()];
+    uint64_t need = command.kind == CommandKind::fill_zero ? command.bytes : 0;
+    if (binding.byte_offset() > buffer.bytes ||
+        need > buffer.bytes - binding.byte_offset())
+      return fail(who + " points outside buffer '" + buffer.name + "'");
+  }
+  return {};
+}
+
+static Result<void> checkPhases(const ArtifactT &program) {
+  for (const auto &kernel : program.kernels)
+    if (kernel->tiles < 0 || kernel->scratch_bytes > (uint64_t(1) << 40))
+      return fail(at(kernel->line) + "kernel " + kernel->symbol +
+                  " has an impossible grid or scratch size");
+  for (const auto &phase : program.phases) {
+    for (const auto &input : phase->inputs)
+      if (input->buffer >= program.buffers.size())
+        return fail("input '" + input->name + "' of phase " + phase->name +
+                    " has no buffer");
+    for (const auto &command : phase->commands)
+      LTC_TRY(checkCommand(program, *command));
+  }
+  return {};
+}
+
+/// The buffers that tables name by index are there, with type and rank 0.
+static Result<void> checkScalarBuffer(const ArtifactT &program, uint32_t index,
+                                      DType dtype, const std::string &who) {
+  if (index >= program.buffers.size())
+    return fail(who + " has no buffer");
+  const BufferT &buffer = *program.buffers[index];
+  uint64_t size = dtype == DType::f32 ? 4 : 8;
+  if (buffer.dtype != dtype || buffer.bytes < size)
+    return fail(who + " lies in buffer '" + buffer.name + "' of type " +
+                EnumNameDType(buffer.dtype) + "; expected one " +
+                EnumNameDType(dtype));
+  return {};
+}
+
+static Result<void> checkTables(const ArtifactT &program) {
+  auto known = [&](int64_t i) { return i < int64_t(program.buffers.size()); };
+  for (const auto &parameter : program.parameters) {
+    std::string who = at(parameter->line) + "parameter " + parameter->name;
+    if (!known(parameter->buffer) || !known(parameter->gradient))
+      return fail(who + " has no buffer");
+    uint64_t bytes = 4;
+    for (int64_t n : parameter->shape)
+      if (n < 0 || __builtin_mul_overflow(bytes, uint64_t(n), &bytes))
+        return fail(who + " has an impossible shape");
+    if (bytes > program.buffers[parameter->buffer]->bytes)
+      return fail(who + " is larger than its buffer");
+    for (const auto &state : parameter->states)
+      if (!known(state->buffer) ||
+          bytes > program.buffers[state->buffer]->bytes)
+        return fail(who + ": its state '" + state->name +
+                    "' is larger than its buffer");
+  }
+  for (const auto &scalar : program.scalars)
+    LTC_TRY(checkScalarBuffer(program, scalar->buffer, DType::f64,
+                              at(scalar->line) + "scalar " + scalar->key));
+  for (const auto &term : program.terms) {
+    std::string who = "loss term " + term->name;
+    LTC_TRY(checkScalarBuffer(program, term->sum, DType::f32, who));
+    LTC_TRY(checkScalarBuffer(program, term->inverse_count, DType::f64, who));
+  }
+  return {};
+}
+
+Result<void> checkArtifact(const ArtifactT &program, uint64_t fileSize) {
+  LTC_TRY(checkBuffers(program));
+  LTC_TRY(checkPhases(program));
+  LTC_TRY(checkTables(program));
+  for (const auto &object : program.objects)
+    if (object->offset % 64 != 0 || object->offset > fileSize ||
+        object->size > fileSize - object->offset)
+      return fail("the object for " + object->target +
+                  " lies outside the file");
+  return {};
+}
+
+} // namespace ltc
