@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // ltc.attention and its gradient; no t x u buffer ever exists.
 
-def Ltc_AttentionOp : Ltc_TensorOp<"attention"> {
+def Ltc_AttentionOp : Ltc_TensorOp<"attention", [IsolatedFromAbove]> {
   let summary = "softmax(score(scale * q.k)) v with a keep condition";
   let description = [{
     Letters: b batch, t queries, u keys, g kv heads, r query heads per kv head,
@@ -29,7 +29,7 @@ def Ltc_AttentionOp : Ltc_TensorOp<"attention"> {
   let hasVerifier = 1;
 }
 
-def Ltc_AttentionGradOp : Ltc_TensorOp<"attention_grad"> {
+def Ltc_AttentionGradOp : Ltc_TensorOp<"attention_grad", [IsolatedFromAbove]> {
   let summary = "gradient of ltc.attention to query, key and value";
   let description = [{ Operands and regions as ltc.attention's, with its results and dOut (b,t,g,r,c). }];
   let arguments = (ins Ltc_Tensor:$query, Ltc_Tensor:$key, Ltc_Tensor:$value,

@@ -28,6 +28,8 @@ mlir::AffineMap projection(mlir::MLIRContext *context, unsigned rank,
 /// [0, rank) without `dims`.
 llvm::SmallVector<int64_t> otherDims(unsigned rank,
                                      llvm::ArrayRef<int64_t> dims);
+/// The map of a ltc.map that only copies its one operand; null otherwise.
+mlir::AffineMap copyMap(mlir::Value value);
 mlir::Value buildSum(mlir::OpBuilder &b, mlir::Location loc, mlir::Value input,
                      llvm::ArrayRef<int64_t> dims);
 

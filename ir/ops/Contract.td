@@ -22,4 +22,5 @@ def Ltc_ContractOp : Ltc_TensorOp<"contract"> {
     `:` type($lhs) `,` type($rhs) `->` type($output)
   }];
   let hasVerifier = 1;
+  let hasCanonicalizer = 1;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // ltc.map, ltc.reduce, ltc.index, ltc.stop_gradient.
 
-def Ltc_MapOp : Ltc_TensorOp<"map", [SingleBlock]> {
+def Ltc_MapOp : Ltc_TensorOp<"map", [SingleBlock, IsolatedFromAbove]> {
   let summary = "one scalar expression at every point of an index space";
   let description = [{
     y_j[i] = body_j(x_0[m_0(i)], x_1[m_1(i)], ...) for every i in the space.
@@ -29,6 +29,7 @@ def Ltc_MapOp : Ltc_TensorOp<"map", [SingleBlock]> {
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = "`(` $inputs `)` `maps` $maps $body attr-dict `:` functional-type($inputs, $outputs)";
   let hasVerifier = 1;
+  let hasCanonicalizer = 1;
   let extraClassDeclaration = [{
     /// Sizes of the index space: the shape of every result.
     ::llvm::ArrayRef<int64_t> getSpace() {

@@ -447,10 +447,18 @@ struct Accumulate : Phase {
                              ? dResults[j]
                              : buildFill(b, call.getLoc(), type, 0));
     }
+    // A sum goes on from this parameter's gradient so far.
+    auto total = [&](unsigned i) -> Value & {
+      auto argument = cast<BlockArgument>(call.getOperand(i));
+      return totals[loss.getArgument(argument.getArgNumber())];
+    };
+    for (auto [i, sum] : llvm::zip(block.dArguments, block.accumulated))
+      if (sum)
+        operands.push_back(total(i));
     auto backward =
         func::CallOp::create(b, call.getLoc(), block.backward, operands);
     for (auto [n, i] : llvm::enumerate(block.dArguments))
-      grads[i] = backward.getResult(n);
+      (block.accumulated[n] ? total(i) : grads[i]) = backward.getResult(n);
     return grads;
   }
 

@@ -3,6 +3,7 @@
 // two. The cut: a value costs its bytes if it is kept; cheap ops may run again
 // in the backward; arguments and outputs exist anyway and cost nothing.
 #include "passes/autodiff/BlockGradient.h"
+#include "ir/ops/Build.h"
 #include "mlir/IR/IRMapping.h"
 #include "passes/autodiff/MinCut.h"
 #include "passes/autodiff/Reverse.h"
@@ -34,7 +35,7 @@ void classify(Joint &joint) {
 }
 
 /// Copy of `block` with the gradients of `wanted` as further results.
-FailureOr<Joint> buildJoint(func::FuncOp block, ArrayRef<bool> wanted) {
+FailureOr<Joint> buildJoint(func::FuncOp block, ArrayRef<Want> wanted) {
   Joint joint;
   OpBuilder b(block);
   joint.function = cast<func::FuncOp>(b.clone(*block));
@@ -53,7 +54,7 @@ FailureOr<Joint> buildJoint(func::FuncOp block, ArrayRef<bool> wanted) {
     }
   SmallVector<Value> arguments;
   for (unsigned i = 0; i < joint.arguments; ++i)
-    if (wanted[i])
+    if (wanted[i] != Want::Nothing)
       arguments.push_back(body.getArgument(i));
   b.setInsertionPoint(joint.end());
   auto noCalls = [](OpBuilder &, func::CallOp call, ArrayRef<Value>,
@@ -65,11 +66,17 @@ FailureOr<Joint> buildJoint(func::FuncOp block, ArrayRef<bool> wanted) {
     return joint.function.erase(), failure();
   SmallVector<Value> results(joint.end().getOperands());
   unsigned n = 0;
-  for (unsigned i = 0; i < joint.arguments; ++i)
-    if (wanted[i] && (*grads)[n++]) {
-      joint.result.dArguments.push_back(i);
-      results.push_back((*grads)[n - 1]);
-    }
+  for (unsigned i = 0; i < joint.arguments; ++i) {
+    Value grad = wanted[i] != Want::Nothing ? (*grads)[n++] : Value();
+    if (!grad)
+      continue;
+    joint.result.dArguments.push_back(i);
+    joint.result.accumulated.push_back(wanted[i] == Want::Sum);
+    if (wanted[i] == Want::Sum)
+      grad = buildAdd(b, grad.getLoc(),
+                      body.addArgument(grad.getType(), grad.getLoc()), grad);
+    results.push_back(grad);
+  }
   joint.end()->setOperands(results);
   joint.function.setType(
       b.getFunctionType(body.getArgumentTypes(), ValueRange(results).getTypes()));
@@ -218,7 +225,7 @@ void dropUnread(Joint &joint) {
 } // namespace
 
 FailureOr<BlockGradient> buildBlockGradient(func::FuncOp block,
-                                            ArrayRef<bool> wanted) {
+                                            ArrayRef<Want> wanted) {
   FailureOr<Joint> joint = buildJoint(block, wanted);
   if (failed(joint))
     return failure();

@@ -13,15 +13,21 @@ struct BlockGradient {
     unsigned index;
   };
   mlir::func::FuncOp forward;  ///< (arguments) -> (outputs, kept results)
-  mlir::func::FuncOp backward; ///< (kept, d outputs) -> (d arguments)
+  /// (kept, d outputs, gradients so far) -> (d arguments); those of parameters
+  /// are sums, so that a kernel may add onto what is there.
+  mlir::func::FuncOp backward;
   unsigned outputs = 0;
   llvm::SmallVector<Kept> kept;
   llvm::SmallVector<unsigned> dOutputs;   ///< float outputs, ascending
   llvm::SmallVector<unsigned> dArguments; ///< those with a gradient, ascending
+  llvm::SmallVector<bool> accumulated;    ///< of each: it is a sum
 };
 
-/// Builds both beside `block`, for the gradients of the arguments `wanted`.
+/// What is wanted of a block's argument.
+enum class Want { Nothing, Gradient, Sum };
+
+/// Builds both beside `block`, with one want per argument.
 mlir::FailureOr<BlockGradient> buildBlockGradient(mlir::func::FuncOp block,
-                                                  llvm::ArrayRef<bool> wanted);
+                                                  llvm::ArrayRef<Want> wanted);
 
 } // namespace ltc

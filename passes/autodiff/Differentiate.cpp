@@ -34,22 +34,27 @@ bool callsHead(func::CallOp call, ArrayRef<Head> heads) {
 FailureOr<BlockGradients> differentiateBlocks(func::FuncOp loss,
                                               ArrayRef<Head> heads) {
   llvm::DenseSet<Value> active = trained(loss);
-  llvm::MapVector<StringRef, SmallVector<bool>> wanted;
+  llvm::MapVector<StringRef, SmallVector<Want>> wanted;
   for (func::CallOp call : loss.getBody().getOps<func::CallOp>()) {
     if (callsHead(call, heads))
       continue;
-    SmallVector<bool> &flags = wanted[call.getCallee()];
-    flags.resize(call.getNumOperands(), false);
-    for (auto [i, operand] : llvm::enumerate(call.getOperands()))
-      flags[i] = flags[i] || active.contains(operand);
+    // A sum only if every call gives a parameter itself.
+    SmallVector<Want> &wants = wanted[call.getCallee()];
+    wants.resize(call.getNumOperands(), Want::Nothing);
+    for (auto [want, operand] : llvm::zip(wants, call.getOperands())) {
+      if (!active.contains(operand))
+        continue;
+      bool sum = isBound(operand, "parameter") && want != Want::Gradient;
+      want = sum ? Want::Sum : Want::Gradient;
+    }
   }
   auto module = loss->getParentOfType<ModuleOp>();
   BlockGradients blocks;
-  for (auto &[name, flags] : wanted) {
-    if (!llvm::is_contained(flags, true))
+  for (auto &[name, wants] : wanted) {
+    if (llvm::all_of(wants, [](Want want) { return want == Want::Nothing; }))
       continue;
     auto gradient =
-        buildBlockGradient(module.lookupSymbol<func::FuncOp>(name), flags);
+        buildBlockGradient(module.lookupSymbol<func::FuncOp>(name), wants);
     if (failed(gradient))
       return failure();
     blocks[name.str()] = *gradient;

@@ -3,6 +3,7 @@
 #include "ir/ops/Build.h"
 #include "mlir/IR/Dominance.h"
 #include "mlir/Transforms/CSE.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
 using namespace mlir;
 
@@ -182,6 +183,10 @@ void eraseDead(Block &body) {
 
 void simplify(func::FuncOp function) {
   eraseDead(function.getBody().front());
+  RewritePatternSet patterns(function.getContext());
+  MapOp::getCanonicalizationPatterns(patterns, function.getContext());
+  ContractOp::getCanonicalizationPatterns(patterns, function.getContext());
+  (void)applyPatternsGreedily(function, std::move(patterns));
   IRRewriter rewriter(function.getContext());
   DominanceInfo dominance(function);
   eliminateCommonSubExpressions(rewriter, dominance, function);

@@ -29,7 +29,7 @@ buildGradients(mlir::OpBuilder &b, llvm::ArrayRef<mlir::Operation *> ops,
 
 /// Erases ops without effect whose results nothing reads, last first.
 void eraseDead(mlir::Block &body);
-/// eraseDead and common subexpressions.
+/// Folds copies into what reads them, merges equal ops, erases dead ones.
 void simplify(mlir::func::FuncOp function);
 
 } // namespace ltc

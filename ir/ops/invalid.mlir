@@ -1,0 +1,110 @@
+// RUN: ltc-opt %s --split-input-file --verify-diagnostics
+// One case a constraint; the label is that of the op's description.
+
+func.func @map_c1_results_of_one_shape(%x: tensor<2xf32>) {
+  // expected-error@+1 {{(C1) expects results of one shape}}
+  %a, %b = ltc.map(%x) maps [affine_map<(i) -> (i)>] {
+  ^bb0(%v: f32):
+    ltc.yield %v, %v : f32, f32
+  } : (tensor<2xf32>) -> (tensor<2xf32>, tensor<3xf32>)
+  return
+}
+// -----
+func.func @map_c2_sizes_of_the_operand(%x: tensor<3xf32>) {
+  // expected-error@+1 {{(C2) expects 2 elements along dimension 0 of 'tensor<3xf32>', as the space has}}
+  %a = ltc.map(%x) maps [affine_map<(i) -> (i)>] {
+  ^bb0(%v: f32):
+    ltc.yield %v : f32
+  } : (tensor<3xf32>) -> tensor<2xf32>
+  return
+}
+// -----
+func.func @map_c2_projected_permutation(%x: tensor<2x2xf32>) {
+  // expected-error@+1 {{(C2) expects a projected permutation from 1 dimensions to 2}}
+  %a = ltc.map(%x) maps [affine_map<(i) -> (i, i)>] {
+  ^bb0(%v: f32):
+    ltc.yield %v : f32
+  } : (tensor<2x2xf32>) -> tensor<2xf32>
+  return
+}
+// -----
+func.func @map_c3_yields_elements(%x: tensor<2xf32>) {
+  // expected-error@+1 {{(C3) expects to yield 'i32', but yields 'f32'}}
+  %a = ltc.map(%x) maps [affine_map<(i) -> (i)>] {
+  ^bb0(%v: f32):
+    ltc.yield %v : f32
+  } : (tensor<2xf32>) -> tensor<2xi32>
+  return
+}
+// -----
+func.func @map_c4_only_scalar_ops(%x: tensor<2xf32>) {
+  %a = ltc.map(%x) maps [affine_map<(i) -> (i)>] {
+  ^bb0(%v: f32):
+    // expected-error@+1 {{(C4) expects only arith, math, ltc.index and ltc.yield}}
+    %w = func.call @f(%v) : (f32) -> f32
+    ltc.yield %w : f32
+  } : (tensor<2xf32>) -> tensor<2xf32>
+  return
+}
+func.func private @f(f32) -> f32
+// -----
+func.func @reduce_c1_ascending(%x: tensor<2x3xf32>) {
+  // expected-error@+1 {{(C1) expects distinct ascending dimensions}}
+  %a = ltc.reduce sum %x over [1, 0] : tensor<2x3xf32> -> tensor<f32>
+  return
+}
+// -----
+func.func @reduce_c2_result(%x: tensor<2x3xf32>) {
+  // expected-error@+1 {{(C2) expects a result of type 'tensor<2xf32>'}}
+  %a = ltc.reduce sum %x over [1] : tensor<2x3xf32> -> tensor<3xf32>
+  return
+}
+// -----
+func.func @contract_c2_sizes(%x: tensor<2x3xf32>, %y: tensor<4x5xf32>) {
+  // expected-error@+1 {{(C2) expects equal sizes for label 1, but they are 3 and 4}}
+  %a = ltc.contract %x [0, 1], %y [1, 2] -> [0, 2] : tensor<2x3xf32>, tensor<4x5xf32> -> tensor<2x5xf32>
+  return
+}
+// -----
+func.func @contract_c3_lone_label(%x: tensor<2x3xf32>, %y: tensor<3x5xf32>) {
+  // expected-error@+1 {{(C3) expects label 2, of one operand only, in the result}}
+  %a = ltc.contract %x [0, 1], %y [1, 2] -> [0] : tensor<2x3xf32>, tensor<3x5xf32> -> tensor<2xf32>
+  return
+}
+// -----
+func.func @gather_c1_rows(%x: tensor<7x3xf32>, %i: tensor<2xi32>) {
+  // expected-error@+1 {{(C1) expects rows of type 'tensor<2x3xf32>'}}
+  %a = ltc.gather %x at %i : tensor<7x3xf32>, tensor<2xi32> -> tensor<2x4xf32>
+  return
+}
+// -----
+func.func @slice_ends_inside(%x: tensor<7xf32>) {
+  // expected-error@+1 {{expects to end at 7 at most, but ends at 8}}
+  %a = ltc.slice %x along 0 from 5 : tensor<7xf32> -> tensor<3xf32>
+  return
+}
+// -----
+func.func @join_adds_up(%x: tensor<7xf32>) {
+  // expected-error@+1 {{expects a result of 14 elements along dimension 0}}
+  %a = ltc.join %x, %x along 0 : tensor<7xf32>, tensor<7xf32> -> tensor<13xf32>
+  return
+}
+// -----
+func.func @reshape_keeps_the_count(%x: tensor<7xf32>) {
+  // expected-error@+1 {{expects as many elements in 'tensor<8xf32>' as in 'tensor<7xf32>'}}
+  %a = ltc.reshape %x : tensor<7xf32> -> tensor<8xf32>
+  return
+}
+// -----
+// expected-error@+1 {{(C2) expects in-place result 0 to have the type of argument 0}}
+ltc.kernel @k (tensor<2xf32>) -> tensor<f32> inplace [0] {
+^bb0(%x: tensor<2xf32>):
+  %s = ltc.reduce sum %x over [0] : tensor<2xf32> -> tensor<f32>
+  ltc.yield %s : tensor<f32>
+}
+// -----
+func.func @launch_of_nothing(%x: tensor<2xf32>) {
+  // expected-error@+1 {{expects a kernel named @k}}
+  %a = ltc.launch @k(%x) : (tensor<2xf32>) -> tensor<2xf32>
+  return
+}
