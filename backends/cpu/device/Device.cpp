@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+// The CPU as a device: everything it can do is in the table at the end.
+#include "backends/cpu/device/Pool.h"
+#include "plugins/sdk/Device.h"
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+#include <dlfcn.h>
+#include <map>
+#include <memory>
+#include <sched.h>
+#include <string>
+#include <sys/mman.h>
+#include <unistd.h>
+
+using namespace ltc::cpu;
+
+namespace {
+struct Mapping {
+  void *base;
+  size_t bytes;
+};
+} // namespace
+
+struct LtcDevice {
+  explicit LtcDevice(int threads) : pool(threads) {}
+  Pool pool;
+  std::map<void *, Mapping> memory;
+  std::string error, description;
+};
+
+// A module's handle of dlopen and a kernel's address travel as opaque pointers.
+static int failWith(LtcDevice *device, const char *format, ...) {
+  char text[512];
+  va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  device->error = text;
+  return 1;
+}
+
+static int usableCores() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0)
+    return CPU_COUNT(&set);
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+static int openCpu(const LtcDeviceOptions *options, LtcDevice **device,
+                   char *error, size_t errorBytes) {
+  *device = nullptr;
+  int threads = options->threads > 0 ? options->threads : usableCores();
+  if (threads > 1024) {
+    std::snprintf(error, errorBytes,
+                  "%d threads asked for; the cpu device takes at most 1024",
+                  threads);
+    return 1;
+  }
+  *device = new LtcDevice(threads);
+  (*device)->description = "cpu, " + std::to_string(threads) +
+                           (threads == 1 ? " thread" : " threads");
+  return 0;
+}
+
+static void closeCpu(LtcDevice *device) {
+  for (auto &[data, mapping] : device->memory)
+    munmap(mapping.base, mapping.bytes);
+  delete device;
+}
+
+static const char *errorOf(LtcDevice *device) { return device->error.c_str(); }
+static const char *descriptionOf(LtcDevice *device) {
+  return device->description.c_str();
+}
+
+static int supports(LtcDevice *, const char *level) {
+  if (!level || !*level || !std::strcmp(level, "baseline"))
+    return 1;
+#if defined(__x86_64__)
+  if (!std::strcmp(level, "avx2"))
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (!std::strcmp(level, "avx512"))
+    return __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
+#endif
+  return 0;
+}
+
+/// Memory that ends at a page which faults, so that a kernel that runs past its
+/// arena stops there. The start is 64-byte aligned.
+static int allocate(LtcDevice *device, uint64_t bytes, void **memory) {
+  uint64_t page = sysconf(_SC_PAGESIZE);
+  uint64_t used = (bytes + 63) / 64 * 64;
+  uint64_t body = (used + page - 1) / page * page;
+  *memory = nullptr;
+  if (bytes > UINT64_MAX - 2 * page - 64)
+    return failWith(device, "%llu bytes of memory cannot be addressed",
+                    (unsigned long long)bytes);
+  void *base = mmap(nullptr, body + page, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (base == MAP_FAILED)
+    return failWith(device, "no memory: %llu bytes asked for: %s",
+                    (unsigned long long)bytes, std::strerror(errno));
+  mprotect(static_cast<char *>(base) + body, page, PROT_NONE);
+  madvise(base, body, MADV_HUGEPAGE); // a hint: fewer TLB misses
+  *memory = static_cast<char *>(base) + (body - used);
+  device->memory[*memory] = {base, body + page};
+  return 0;
+}
+
+static void release(LtcDevice *device, void *memory) {
+  auto found = device->memory.find(memory);
+  if (found == device->memory.end())
+    return;
+  munmap(found->second.base, found->second.bytes);
+  device->memory.erase(found);
+}
+
+static int copy(LtcDevice *, void *to, const void *from, uint64_t bytes) {
+  std::memcpy(to, from, bytes);
+  return 0;
+}
+
+/// bindings: memory, &bytes. A tile is 64 KiB.
+static constexpr uint64_t kZeroTile = 1 << 16;
+static void zeroTiles(void *const *bindings, int64_t begin, int64_t end,
+                      void *) {
+  uint64_t bytes = *static_cast<const uint64_t *>(bindings[1]);
+  uint64_t from = begin * kZeroTile;
+  uint64_t to = std::min<uint64_t>(end * kZeroTile, bytes);
+  std::memset(static_cast<char *>(bindings[0]) + from, 0, to - from);
+}
+
+static int fillZero(LtcDevice *device, void *memory, uint64_t bytes) {
+  void *bindings[2] = {memory, &bytes};
+  int64_t tiles = int64_t((bytes + kZeroTile - 1) / kZeroTile);
+  device->pool.run({zeroTiles, bindings, tiles, 0});
+  return 0;
+}
+
+/// The object's bytes become an anonymous file, so that the system's own
+/// loader maps it; nothing is written to disk.
+static int loadModule(LtcDevice *device, const void *bytes, uint64_t size,
+                      const char *level, LtcModule **module) {
+  *module = nullptr;
+  if (!supports(device, level))
+    return failWith(device,
+                    "the program's kernels need a processor with %s, which "
+                    "this one has not; compile it on this machine", level);
+  int fd = memfd_create("ltc-kernels", MFD_CLOEXEC);
+  if (fd < 0)
+    return failWith(device, "memfd_create: %s", std::strerror(errno));
+  uint64_t done = 0;
+  while (done < size) {
+    ssize_t n = ::write(fd, static_cast<const char *>(bytes) + done,
+                        size - done);
+    if (n <= 0)
+      break;
+    done += n;
+  }
+  std::string path = "/proc/self/fd/" + std::to_string(fd);
+  void *handle = done == size ? dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)
+                              : nullptr;
+  const char *why = done == size ? dlerror() : "no memory";
+  close(fd);
+  if (!handle)
+    return failWith(device, "the kernels cannot be loaded: %s", why);
+  *module = reinterpret_cast<LtcModule *>(handle);
+  return 0;
+}
+
+static void unloadModule(LtcDevice *, LtcModule *module) {
+  if (module)
+    dlclose(module);
+}
+
+static int findKernel(LtcDevice *device, LtcModule *module, const char *symbol,
+                      LtcKernel **kernel) {
+  *kernel = reinterpret_cast<LtcKernel *>(dlsym(module, symbol));
+  if (!*kernel)
+    return failWith(device, "kernel %s is not in the program's object", symbol);
+  return 0;
+}
+
+static int launch(LtcDevice *device, const LtcLaunch *launch) {
+  Job job{reinterpret_cast<KernelFn>(launch->kernel), launch->bindings,
+          launch->tiles, launch->scratchBytes};
+  if (!device->pool.run(job))
+    return failWith(device, "no memory for %llu bytes of scratch per thread",
+                    (unsigned long long)launch->scratchBytes);
+  return 0;
+}
+
+static int synchronize(LtcDevice *) { return 0; } // launches are done already
+
+extern "C" const LtcDeviceApi *ltcDevice_cpu(void) {
+  static const LtcDeviceApi api = {
+      sizeof(LtcDeviceApi), LTC_DEVICE_MAJOR, LTC_DEVICE_MINOR, "cpu",
+      openCpu,      closeCpu,     errorOf,    descriptionOf, supports,
+      allocate,     release,      copy,       copy,          fillZero,
+      loadModule,   unloadModule, findKernel, launch,        synchronize};
+  return &api;
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/device/Program.h"
+
+namespace ltc {
+using namespace artifact;
+
+static_assert(static_cast<int>(BufferClass::MAX) < 8, "Program::arenas");
+
+Result<std::unique_ptr<Program>> Program::load(const ArtifactFile &file,
+                                               Device &device) {
+  std::unique_ptr<Program> result(new Program(file, device));
+  LTC_TRY(result->findKernels());
+  LTC_TRY(result->allocateArenas());
+  for (const auto &phase : file.program.phases)
+    result->resolve(*phase);
+  return result;
+}
+
+Result<void> Program::allocateArenas() {
+  for (const auto &arena : table().arenas) {
+    auto memory = target.allocate(arena->bytes);
+    if (!memory)
+      return fail("the " + std::string(EnumNameBufferClass(arena->class_)) +
+                  " arena: " + memory.error().message +
+                  "; a smaller micro batch needs less");
+    arenas[static_cast<int>(arena->class_)] = *memory;
+  }
+  return {};
+}
+
+/// The first object that this device can run.
+static Result<size_t> chooseObject(const ArtifactT &table,
+                                   const Device &device) {
+  std::string levels;
+  for (size_t i = 0; i < table.objects.size(); ++i) {
+    if (device.supports(table.objects[i]->feature_level))
+      return i;
+    levels += " " + table.objects[i]->feature_level;
+  }
+  return fail("the program has kernels for" +
+              (levels.empty() ? " no processor" : levels) +
+              ", none of which this machine can run; compile it here");
+}
+
+Result<void> Program::findKernels() {
+  if (table().kernels.empty())
+    return {};
+  LTC_ASSIGN(size_t chosen, chooseObject(table(), target));
+  LTC_ASSIGN(LtcModule * module,
+             target.load(file.object(chosen),
+                         table().objects[chosen]->feature_level));
+  for (const auto &kernel : table().kernels) {
+    LTC_ASSIGN(LtcKernel * found, target.find(module, kernel->symbol));
+    kernels.push_back(found);
+  }
+  return {};
+}
+
+char *Program::address(uint32_t buffer) const {
+  const BufferT &info = *table().buffers[buffer];
+  return arenas[static_cast<int>(info.class_)] + info.offset;
+}
+
+void Program::resolve(const PhaseT &source) {
+  Phase &phase = phases[source.name];
+  for (const auto &command : source.commands) {
+    uint32_t first = uint32_t(phase.bindings.size());
+    for (const Binding &binding : command->bindings)
+      phase.bindings.push_back(address(binding.buffer()) +
+                               binding.byte_offset());
+    bool isLaunch = command->kind == CommandKind::launch;
+    const KernelT *kernel =
+        isLaunch ? table().kernels[command->kernel].get() : nullptr;
+    phase.commands.push_back({isLaunch ? kernels[command->kernel] : nullptr,
+                              first, uint32_t(command->bindings.size()),
+                              isLaunch ? kernel->tiles : 0,
+                              isLaunch ? kernel->scratch_bytes
+                                       : command->bytes});
+  }
+}
+
+const PhaseT *Program::phase(const std::string &name) const {
+  for (const auto &phase : table().phases)
+    if (phase->name == name)
+      return phase.get();
+  return nullptr;
+}
+
+Result<void> Program::runPhase(const std::string &name) {
+  auto found = phases.find(name);
+  if (found == phases.end())
+    return fail("the program has no phase '" + name + "'; compile it with "
+                "what this command needs");
+  const Phase &phase = found->second;
+  for (const Command &command : phase.commands) {
+    void *const *bindings = phase.bindings.data() + command.firstBinding;
+    if (!command.kernel) {
+      LTC_TRY(target.fillZero(bindings[0], command.bytes));
+      continue;
+    }
+    LTC_TRY(target.launch({sizeof(LtcLaunch), command.kernel, bindings,
+                           command.bindingCount, command.tiles,
+                           command.bytes}));
+  }
+  return {};
+}
+
+Result<void> Program::write(uint32_t buffer, const void *from, uint64_t bytes) {
+  if (bytes > table().buffers[buffer]->bytes)
+    return fail("buffer '" + table().buffers[buffer]->name + "' has " +
+                std::to_string(table().buffers[buffer]->bytes) +
+                " bytes; " + std::to_string(bytes) + " do not fit");
+  return target.write(address(buffer), from, bytes);
+}
+
+Result<void> Program::read(uint32_t buffer, void *to, uint64_t bytes) const {
+  if (bytes > table().buffers[buffer]->bytes)
+    return fail("buffer '" + table().buffers[buffer]->name + "' has " +
+                std::to_string(table().buffers[buffer]->bytes) + " bytes; " +
+                std::to_string(bytes) + " cannot be read");
+  LTC_TRY(target.synchronize());
+  return target.read(to, address(buffer), bytes);
+}
+
+uint64_t Program::arenaBytes() const {
+  uint64_t bytes = 0;
+  for (const auto &arena : table().arenas)
+    bytes += arena->bytes;
+  return bytes;
+}
+
+} // namespace ltc

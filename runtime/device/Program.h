@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// An artifact on a device: arenas allocated, symbols found, every binding a
+// pointer. Running a phase is one walk over a flat array.
+#pragma once
+#include "runtime/artifact/File.h"
+#include "runtime/device/Device.h"
+#include <map>
+#include <vector>
+
+namespace ltc {
+
+class Program {
+public:
+  /// `file` and `device` outlive the program.
+  static Result<std::unique_ptr<Program>> load(const ArtifactFile &file,
+                                               Device &device);
+
+  const artifact::ArtifactT &table() const { return file.program; }
+  Device &device() const { return target; }
+  /// Null if the artifact has no such phase.
+  const artifact::PhaseT *phase(const std::string &name) const;
+  Result<void> runPhase(const std::string &name);
+
+  /// Copies the first `bytes` of a buffer to or from the device.
+  Result<void> write(uint32_t buffer, const void *from, uint64_t bytes);
+  Result<void> read(uint32_t buffer, void *to, uint64_t bytes) const;
+  template <typename T> Result<void> set(uint32_t buffer, T value) {
+    return write(buffer, &value, sizeof value);
+  }
+  template <typename T> Result<T> get(uint32_t buffer) const {
+    T value{};
+    LTC_TRY(read(buffer, &value, sizeof value));
+    return value;
+  }
+  uint64_t arenaBytes() const; ///< of all classes together
+
+private:
+  /// A launch, or (no kernel) zeros over the first binding.
+  struct Command {
+    LtcKernel *kernel;
+    uint32_t firstBinding, bindingCount; ///< into Phase::bindings
+    int64_t tiles;
+    uint64_t bytes; ///< scratch of a launch; how many zeros
+  };
+  struct Phase {
+    std::vector<Command> commands;
+    std::vector<void *> bindings;
+  };
+
+  Program(const ArtifactFile &file, Device &device)
+      : file(file), target(device) {}
+  Result<void> allocateArenas();
+  Result<void> findKernels();
+  void resolve(const artifact::PhaseT &phase);
+  char *address(uint32_t buffer) const;
+
+  const ArtifactFile &file;
+  Device &target;
+  char *arenas[8] = {};
+  std::vector<LtcKernel *> kernels;
+  std::map<std::string, Phase> phases;
+};
+
+} // namespace ltc
