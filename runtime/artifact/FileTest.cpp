@@ -62,9 +62,9 @@ TEST(Artifact, everyCutAndEveryFlippedByteIsNoticed) {
   for (size_t i = 0; i < good.size(); i += 3) {
     std::string bad = good;
     bad[i] ^= 0x41;
-    ASSERT_TRUE(writeFile(path, bad));
+    std::ofstream(path, std::ios::binary) << bad;
     EXPECT_FALSE(ArtifactFile::open(path)) << "byte " << i;
-    ASSERT_TRUE(writeFile(path, std::string_view(good).substr(0, i)));
+    std::ofstream(path, std::ios::binary) << good.substr(0, i);
     EXPECT_FALSE(ArtifactFile::open(path)) << "cut at " << i;
   }
   std::filesystem::remove(path);
