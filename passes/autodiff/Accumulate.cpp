@@ -2,10 +2,10 @@
 // Writes @accumulate and @evaluate: the loss's ops with blocks' forwards, the
 // chunks of wide values, the sweep back, and sums onto what came in.
 #include "passes/autodiff/Accumulate.h"
-#include "ir/interfaces/Points.h"
 #include "ir/ops/Build.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/IRMapping.h"
+#include "passes/autodiff/Chunks.h"
 #include "passes/autodiff/Reverse.h"
 
 using namespace mlir;
@@ -86,175 +86,12 @@ struct Phase {
   Value mapped(Value value) { return mapping.lookup(value); }
 };
 
-/// @head's chunk functions. `gradients`: arguments whose gradient it makes.
-struct ChunkFunction {
-  func::FuncOp function;
-  SmallVector<int64_t> sizes;
-  SmallVector<unsigned> sliced; ///< arguments whose gradient is a chunk's
-  SmallVector<unsigned> summed; ///< arguments whose gradient accumulates
-};
-
-/// Adds the sums so far as arguments: result j becomes argument + result j.
-void accumulateResults(func::FuncOp function, unsigned first, unsigned count) {
-  Block &body = function.getBody().front();
-  Operation *end = body.getTerminator();
-  OpBuilder b(end);
-  for (unsigned j = first; j < first + count; ++j) {
-    Value value = end->getOperand(j);
-    Value before = body.addArgument(value.getType(), value.getLoc());
-    end->setOperand(j, buildAdd(b, value.getLoc(), before, value));
-  }
-  function.setType(b.getFunctionType(body.getArgumentTypes(),
-                                     end->getOperandTypes()));
-}
-
-/// Forward only: (arguments, sums) -> sums.
-ChunkFunction buildValueChunk(const Head &head, int64_t chunkBytes) {
-  ChunkFunction chunk;
-  chunk.sizes = head.chunkSizes(chunkBytes);
-  std::string name =
-      (func::FuncOp(head.function).getSymName() + ".value").str();
-  chunk.function = cloneForChunk(head, name, chunk.sizes);
-  accumulateResults(chunk.function, 0, chunk.function.getNumResults());
-  return chunk;
-}
-
-/// Value and gradients in one visit:
-/// (arguments, seeds, sums, gradients so far) -> (chunk gradients, sums,
-/// gradients). A seed is what flows into a sum, known beforehand.
-FailureOr<ChunkFunction> buildGradientChunk(const Head &head,
-                                            ArrayRef<bool> wanted,
-                                            ArrayRef<bool> seeded,
-                                            int64_t chunkBytes) {
-  ChunkFunction chunk;
-  chunk.sizes = head.chunkSizes(chunkBytes);
-  std::string name =
-      (func::FuncOp(head.function).getSymName() + ".chunk").str();
-  chunk.function = cloneForChunk(head, name, chunk.sizes);
-  Block &body = chunk.function.getBody().front();
-  Operation *end = body.getTerminator();
-  SmallVector<Value> sums(end->getOperands()), arguments;
-  SmallVector<Operation *> ops;
-  for (Operation &op : body.without_terminator())
-    ops.push_back(&op);
-  for (auto [i, argument] : llvm::enumerate(body.getArguments()))
-    if (wanted[i])
-      arguments.push_back(argument);
-  SmallVector<std::pair<Value, Value>> seeds;
-  for (auto [j, sum] : llvm::enumerate(sums))
-    if (seeded[j])
-      seeds.push_back({sum, body.addArgument(sum.getType(), sum.getLoc())});
-  OpBuilder b(end);
-  auto noCalls = [](OpBuilder &, func::CallOp call, ArrayRef<Value>,
-                    ArrayRef<bool>) -> FailureOr<SmallVector<Value>> {
-    return call.emitError("a wide value is read by a call");
-  };
-  auto grads = buildGradients(b, ops, seeds, arguments, noCalls);
-  if (failed(grads))
-    return failure();
-  SmallVector<Value> slices, totals;
-  for (unsigned i = 0, n = 0; i < wanted.size(); ++i) {
-    if (!wanted[i] || !(*grads)[n++])
-      continue;
-    bool isChunk = llvm::any_of(head.arguments[i],
-                                [](int64_t token) { return token >= 0; });
-    (isChunk ? chunk.sliced : chunk.summed).push_back(i);
-    (isChunk ? slices : totals).push_back((*grads)[n - 1]);
-  }
-  SmallVector<Value> results = slices;
-  llvm::append_range(results, sums);
-  llvm::append_range(results, totals);
-  end->setOperands(results);
-  accumulateResults(chunk.function, slices.size(),
-                    sums.size() + totals.size());
-  simplify(chunk.function);
-  return chunk;
-}
-
-/// The part of `value` that belongs to the chunk at `point`.
-Value sliceAt(OpBuilder &b, Location loc, Value value, const Tokens &tokens,
-              ArrayRef<int64_t> sizes, ArrayRef<int64_t> point) {
-  for (auto [dim, token] : llvm::enumerate(tokens)) {
-    if (token < 0)
-      continue;
-    SmallVector<int64_t> shape(shapeOf(value));
-    if (shape[dim] == sizes[token])
-      continue;
-    shape[dim] = sizes[token];
-    value = SliceOp::create(b, loc,
-                            RankedTensorType::get(shape, elementOf(value)),
-                            value, dim, point[token] * sizes[token]);
-  }
-  return value;
-}
-
-/// Chunks' gradients, in order of `grid`, as the whole value's: joined along
-/// the last token dimension first.
-Value joinChunks(OpBuilder &b, Location loc, SmallVector<Value> parts,
-                 const Tokens &tokens, ArrayRef<int64_t> grid) {
-  for (int64_t token = static_cast<int64_t>(grid.size()) - 1; token >= 0;
-       --token) {
-    if (grid[token] == 1)
-      continue;
-    auto dim = llvm::find(tokens, token) - tokens.begin();
-    SmallVector<Value> joined;
-    for (size_t i = 0; i < parts.size(); i += grid[token]) {
-      auto some = ArrayRef<Value>(parts).slice(i, grid[token]);
-      if (dim == static_cast<int64_t>(tokens.size())) {
-        Value sum; // the value does not vary along this token dimension
-        for (Value part : some)
-          sum = buildAdd(b, loc, sum, part);
-        joined.push_back(sum);
-        continue;
-      }
-      SmallVector<int64_t> shape(shapeOf(some[0]));
-      shape[dim] *= grid[token];
-      joined.push_back(JoinOp::create(
-          b, loc, RankedTensorType::get(shape, elementOf(some[0])), some,
-          dim));
-    }
-    parts = joined;
-  }
-  return parts[0];
-}
-
-SmallVector<int64_t> gridOf(const Head &head, ArrayRef<int64_t> sizes) {
-  SmallVector<int64_t> grid;
-  for (auto [whole, size] : llvm::zip(head.sizes, sizes))
-    grid.push_back(whole / size);
-  return grid;
-}
-
 const Head *headOf(Operation &op, ArrayRef<Head> heads) {
   auto call = dyn_cast<func::CallOp>(op);
   for (const Head &head : heads)
     if (call && func::FuncOp(head.function).getSymName() == call.getCallee())
       return &head;
   return nullptr;
-}
-
-/// Calls `chunk` for every chunk of the tokens. `totals` run through: sums,
-/// then gradients so far. Returns the chunks' gradients, one list a slice.
-SmallVector<SmallVector<Value>> callChunks(Phase &p, const Head &head,
-                                           const ChunkFunction &chunk,
-                                           ValueRange inputs, ValueRange seeds,
-                                           SmallVector<Value> &totals) {
-  SmallVector<SmallVector<Value>> slices(chunk.sliced.size());
-  Location loc = func::FuncOp(head.function).getLoc();
-  forEachPoint(gridOf(head, chunk.sizes), [&](ArrayRef<int64_t> point) {
-    SmallVector<Value> operands;
-    for (auto [input, tokens] : llvm::zip(inputs, head.arguments))
-      operands.push_back(
-          sliceAt(p.b, loc, input, tokens, chunk.sizes, point));
-    llvm::append_range(operands, seeds);
-    llvm::append_range(operands, totals);
-    auto call = func::CallOp::create(p.b, loc, chunk.function, operands);
-    for (auto [n, parts] : llvm::enumerate(slices))
-      parts.push_back(call.getResult(n));
-    for (auto [n, total] : llvm::enumerate(totals))
-      total = call.getResult(slices.size() + n);
-  });
-  return slices;
 }
 
 void addSums(Phase &p) {
@@ -311,7 +148,8 @@ struct Accumulate : Phase {
   Value scalar(StringRef key) {
     for (unsigned i = 0; i < body().getNumArguments(); ++i) {
       auto has = function.getArgAttrOfType<DictionaryAttr>(i, "ltc.bind");
-      if (has == bind("scalar", "key", key))
+      if (has && has.get("class") == b.getStringAttr("scalar") &&
+          has.get("key") == b.getStringAttr(key))
         return body().getArgument(i);
     }
     return addArgument(RankedTensorType::get({}, b.getF64Type()),
@@ -380,7 +218,7 @@ struct Accumulate : Phase {
       return failure();
     for (unsigned i : chunk->summed)
       running.push_back(startOf(call.getOperand(i)));
-    auto slices = callChunks(*this, head, *chunk, inputs, given, running);
+    auto slices = callChunks(b, head, *chunk, inputs, given, running);
     for (auto [n, term] : llvm::enumerate(head.terms))
       sums[term] = running[n];
     for (auto [n, i] : llvm::enumerate(chunk->summed)) {
@@ -392,9 +230,7 @@ struct Accumulate : Phase {
     }
     for (auto [n, i] : llvm::enumerate(chunk->sliced))
       seeds.push_back({inputs[i],
-                       joinChunks(b, call.getLoc(), slices[n],
-                                  head.arguments[i],
-                                  gridOf(head, chunk->sizes))});
+                       joinChunks(b, head, *chunk, i, slices[n])});
     return success();
   }
 
@@ -530,7 +366,7 @@ LogicalResult buildEvaluate(func::FuncOp loss, ArrayRef<Head> heads,
       inputs.push_back(p.mapped(operand));
     for (unsigned term : head->terms)
       running.push_back(p.sums[term]);
-    callChunks(p, *head, buildValueChunk(*head, chunkBytes), inputs, {},
+    callChunks(p.b, *head, buildValueChunk(*head, chunkBytes), inputs, {},
                running);
     for (auto [n, term] : llvm::enumerate(head->terms))
       p.sums[term] = running[n];

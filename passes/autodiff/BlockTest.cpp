@@ -65,6 +65,34 @@ TEST_F(TinyLlama, gradientsWithTheHeadInChunksOfRows) {
   EXPECT_TRUE(has("head.chunk"));
 }
 
+// A factor per row of the batch is read in every chunk of that row.
+TEST(WideValue, gradientOfWhatVariesAlongOneTokenDimensionAddsUp) {
+  Harness h;
+  h.weights["w"] = 0.5, h.inverse["t"] = 0.25;
+  ASSERT_TRUE(h.parse(lossOf(
+      {{"x", "2x4x4xf32"}, {"w", "8x4xf32"}, {"r", "2xf32"}},
+      R"(%h = ltc.map(%x) maps [affine_map<(b, t, d) -> (b, t, d)>] {
+    ^bb0(%hi: f32):
+      %hr = math.sin %hi : f32
+      ltc.yield %hr : f32
+    } : (tensor<2x4x4xf32>) -> tensor<2x4x4xf32>
+         %y = ltc.contract %h [0, 1, 2], %w [3, 2] -> [0, 1, 3] :
+           tensor<2x4x4xf32>, tensor<8x4xf32> -> tensor<2x4x8xf32>
+         %q = ltc.map(%y, %r) maps [affine_map<(b, t, v) -> (b, t, v)>,
+                                    affine_map<(b, t, v) -> (b)>] {
+         ^bb0(%i: f32, %j: f32):
+           %k = arith.mulf %i, %j : f32
+           %l = math.tanh %k : f32
+           ltc.yield %l : f32
+         } : (tensor<2x4x8xf32>, tensor<2xf32>) -> tensor<2x4x8xf32>
+         %out = ltc.reduce sum %q over [2] :
+           tensor<2x4x8xf32> -> tensor<2x4xf32>)",
+      "2x4xf32", 2)));
+  h.fill(-0.8, 0.8);
+  h.check("wide-bytes=64 chunk-bytes=64"); // two tokens
+  EXPECT_TRUE(h.module->lookupSymbol("head.chunk"));
+}
+
 TEST_F(TinyLlama, sameTextGivesSameBytes) {
   auto print = [&] {
     std::string text;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // @loss -> @accumulate, @evaluate; blocks -> forward and backward.
 #include "passes/autodiff/Accumulate.h"
+#include "passes/autodiff/ChooseFirst.h"
 #include "passes/autodiff/Passes.h"
+#include "mlir/IR/IRMapping.h"
 #include "passes/autodiff/Reverse.h"
 
 using namespace mlir;
@@ -62,6 +64,27 @@ FailureOr<BlockGradients> differentiateBlocks(func::FuncOp loss,
   return blocks;
 }
 
+/// Calls inside of private functions, innermost first: a block is flat.
+void inlineInnerCalls(func::FuncOp block, ModuleOp module) {
+  for (func::CallOp call :
+       llvm::to_vector(block.getBody().getOps<func::CallOp>())) {
+    auto callee = module.lookupSymbol<func::FuncOp>(call.getCallee());
+    if (!callee || callee.isExternal())
+      continue;
+    inlineInnerCalls(callee, module);
+    OpBuilder b(call);
+    IRMapping mapping;
+    mapping.map(callee.getArguments(), call.getOperands());
+    for (Operation &op : callee.getBody().front().without_terminator())
+      b.clone(op, mapping);
+    Operation *end = callee.getBody().front().getTerminator();
+    for (auto [result, value] :
+         llvm::zip(call.getResults(), end->getOperands()))
+      result.replaceAllUsesWith(mapping.lookup(value));
+    call.erase();
+  }
+}
+
 void eraseStopGradients(ModuleOp module) {
   module.walk([](StopGradientOp op) {
     op.getOutput().replaceAllUsesWith(op.getInput());
@@ -81,6 +104,9 @@ struct Differentiate : impl::DifferentiatePassBase<Differentiate> {
   using DifferentiatePassBase::DifferentiatePassBase;
 
   LogicalResult run(func::FuncOp loss) {
+    for (auto block : getOperation().getOps<func::FuncOp>())
+      if (block.isPrivate() && !block.isExternal())
+        inlineInnerCalls(block, getOperation());
     SmallVector<Head> heads = outlineWideValues(loss, wideBytes);
     FailureOr<BlockGradients> blocks = differentiateBlocks(loss, heads);
     if (failed(blocks) ||
@@ -97,6 +123,10 @@ struct Differentiate : impl::DifferentiatePassBase<Differentiate> {
     auto loss = getOperation().lookupSymbol<func::FuncOp>("loss");
     if (loss && failed(run(loss)))
       return signalPassFailure();
+    for (auto function : getOperation().getOps<func::FuncOp>())
+      if (!function.isExternal() && isa<func::ReturnOp>(
+              function.getBody().front().getTerminator()))
+        chooseFirst(function);
     eraseStopGradients(getOperation());
     eraseUncalled(getOperation());
   }

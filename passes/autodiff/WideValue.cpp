@@ -296,8 +296,10 @@ SmallVector<Head> outlineWideValues(func::FuncOp loss, int64_t wideBytes) {
     Candidate c;
     c.wide = op;
     if (StringRef reason = collect(c, *labels); !reason.empty()) {
-      op.emitRemark("a value of ") << bytes / (1 << 20)
-                                   << " MiB is stored whole: " << reason;
+      auto size = bytes < (1 << 20) ? std::to_string(bytes) + " bytes"
+                                    : std::to_string(bytes >> 20) + " MiB";
+      op.emitRemark("a value of ")
+          << size << " is stored whole: " << reason;
       continue;
     }
     collectInputs(c);
