@@ -110,7 +110,10 @@ public:
   /// splitting the tiles does not change a bit.
   void check(const std::string &text, int seed, double bound = 2e-6,
              int integers = 4) {
-    auto inputs = randomInputs(text, seed, integers);
+    checkOn(text, randomInputs(text, seed, integers), bound);
+  }
+  void checkOn(const std::string &text, const std::vector<HostTensor> &inputs,
+               double bound) {
     auto native = runNative(text, inputs);
     ASSERT_FALSE(native.empty()) << text;
     auto again = runNative(text, inputs, 3);

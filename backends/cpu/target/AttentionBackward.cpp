@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+// ltc.attention_grad: a tile is one (batch, kv head), so that nobody else adds
+// to its dKey and dValue. For each block of rows, for each block of keys:
+//   p = exp(s - lse)  dP = dOut v  dS = p (dP - delta), delta = dOut . out
+//   dValue += p dOut  dKey += dS q  dQuery += dS key
+// The scale is inside q, and multiplied into dQuery as it is stored.
+#include "backends/cpu/target/AttentionBlock.h"
+#include <limits>
+
+using namespace mlir;
+
+namespace ltc::cpu {
+namespace {
+
+class Backward {
+public:
+  Backward(Emitter &emit, KernelOp kernel, const AttentionForm &form,
+           const NativeFunction &native)
+      : emit(emit), form(form), op(cast<AttentionGradOp>(form.op)),
+        code(emit, kernel, form, native),
+        lanes(Emitter::lanes(emit.getF32Type())) {
+    Scratch &scratch = code.scratch;
+    query = scratch.take(form.size * kRows);
+    queryRows = scratch.take(paddedWidth(form.size) * kRows);
+    dOut = scratch.take(form.valueSize * kRows);
+    dOutRows = scratch.take(paddedWidth(form.valueSize) * kRows);
+    dQuery = scratch.take(form.size * kRows);
+    weights = scratch.take(form.keyBlock * kRows);
+    dScores = scratch.take(form.keyBlock * kRows);
+    lse = scratch.take(kRows);
+    delta = scratch.take(kRows);
+  }
+  void emitTile(Value tile);
+  int64_t scratchBytes() const { return code.scratch.bytes(); }
+
+private:
+  void clear(Value base, int64_t width);
+  void enterRows(Value first);
+  void emitDelta(Value row);
+  void addKeys(Value from, Value count);
+  void product(Value tensor, int64_t width, Value from, Value count, Value b,
+               const FinishLanes &finish);
+  void emitWeights(Value from, Value count);
+  void addToKeys(Value base, int64_t width, Value from, Value count, Value a,
+                 Value b);
+
+  Value at(Value base, int64_t vector) {
+    return emit.at(base, emit.getF32Type(), vector * kLanes);
+  }
+  Value at(Value base, Value row, int64_t vector) {
+    return at(emit.at(base, emit.getF32Type(), emit.mul(row, kRows)), vector);
+  }
+  Value load(Value address) { return emit.load(lanes, address); }
+  /// Calls `body` for each vector of a row of `width`; mask null: whole.
+  void overWidth(int64_t width,
+                 llvm::function_ref<void(int64_t offset, Value mask)> body) {
+    for (int64_t offset = 0; offset < width; offset += kLanes)
+      body(offset, width - offset < kLanes ? emit.mask(width - offset)
+                                           : Value());
+  }
+
+  Emitter &emit;
+  const AttentionForm &form;
+  AttentionGradOp op;
+  AttentionEmitter code;
+  VectorType lanes;
+  /// query, dOut, dQuery [k or c][row] (..Rows: [row][k or c]);
+  /// weights, dScores [u][row]; lse, delta [row].
+  Value query, queryRows, dOut, dOutRows, dQuery, weights, dScores, lse, delta;
+};
+
+/// Zeroes all keys' rows of a result at this head.
+void Backward::clear(Value base, int64_t width) {
+  if (!base)
+    return;
+  Value start = code.keyAddress(base, width);
+  Type f32 = emit.getF32Type();
+  emit.loop(0, form.keys, 1, [&](Value u) {
+    Value row = emit.at(start, f32, emit.mul(u, code.keyStride(width)));
+    overWidth(width, [&](int64_t offset, Value mask) {
+      Value to = emit.at(row, f32, offset);
+      mask ? emit.storeMasked(emit.zero(lanes), to, mask)
+           : emit.store(emit.zero(lanes), to);
+    });
+  });
+}
+
+/// delta and lse of one row; a row that is none gets weights of zero.
+void Backward::emitDelta(Value row) {
+  Location loc = emit.getLoc();
+  Type f32 = emit.getF32Type();
+  Value out = code.rowAddress(code.operand(op.getOutput()), row, form.valueSize);
+  int64_t padded = paddedWidth(form.valueSize);
+  Value mine = emit.at(dOutRows, f32, emit.mul(row, padded));
+  Value sum = emit.zero(lanes);
+  overWidth(form.valueSize, [&](int64_t offset, Value mask) {
+    Value from = emit.at(out, f32, offset);
+    Value value = mask ? emit.loadMasked(lanes, from, mask) : load(from);
+    sum = fma(emit, value, load(emit.at(mine, f32, offset)), sum);
+  });
+  Value folded = emit.foldLanes(sum, [&](Value a, Value b) -> Value {
+    return arith::AddFOp::create(emit, loc, a, b);
+  });
+  emit.store(folded, emit.at(delta, f32, row));
+  Value logSum =
+      emit.load(f32, code.rowAddress(code.operand(op.getLse()), row, 1));
+  Value infinite = arith::ConstantOp::create(
+      emit, loc,
+      emit.getF32FloatAttr(std::numeric_limits<float>::infinity()));
+  emit.store(arith::SelectOp::create(emit, loc, code.isRow(row), logSum,
+                                     infinite),
+             emit.at(lse, f32, row));
+}
+
+void Backward::enterRows(Value first) {
+  code.enterRows(first);
+  code.packRows(code.operand(form.query), form.size, form.scale, query,
+                queryRows);
+  code.packRows(code.operand(op.getDOutput()), form.valueSize, 1, dOut,
+                dOutRows);
+  emit.loop(0, kRows, 1, [&](Value row) { emitDelta(row); });
+  emit.loop(0, form.size, 1, [&](Value k) {
+    for (int64_t v = 0; v < kRowVectors; ++v)
+      emit.store(emit.zero(lanes), at(dQuery, k, v));
+  });
+}
+
+/// [u][row] = key or value (u, ..) by b [..][row].
+void Backward::product(Value tensor, int64_t width, Value from, Value count,
+                       Value b, const FinishLanes &finish) {
+  int64_t stride = code.keyStride(width);
+  Value start = code.keyAddress(code.operand(tensor), width);
+  Value last;
+  if (form.keys % form.keyBlock)
+    last = emit.add(count, -1);
+  emitProduct(emit,
+              {.rows = form.keyBlock,
+               .vectors = kRowVectors,
+               .a = emit.at(start, emit.getF32Type(), emit.mul(from, stride)),
+               .aRow = stride,
+               .aStep = 1,
+               .lastRow = last,
+               .b = b,
+               .bRow = kRows,
+               .depth = emit.i64(width)},
+              finish);
+}
+
+/// Scores become weights; keys beyond the last weigh nothing.
+void Backward::emitWeights(Value from, Value count) {
+  Location loc = emit.getLoc();
+  emit.loop(emit.i64(0), count, 1, [&](Value u) {
+    for (int64_t v = 0; v < kRowVectors; ++v) {
+      Value to = at(weights, u, v);
+      Value weight = emitExp(
+          emit, arith::SubFOp::create(emit, loc, load(to), load(at(lse, v))));
+      if (Value kept = code.keeps(emit.add(from, u), v)) {
+        if (!isa<VectorType>(kept.getType()))
+          kept = emit.splat(kept);
+        weight = arith::SelectOp::create(emit, loc, kept, weight,
+                                         emit.zero(lanes));
+      }
+      emit.store(weight, to);
+    }
+  });
+  if (form.keys % form.keyBlock == 0)
+    return;
+  emit.loop(count, emit.i64(form.keyBlock), 1, [&](Value u) {
+    for (int64_t v = 0; v < kRowVectors; ++v)
+      emit.store(emit.zero(lanes), at(weights, u, v));
+  });
+}
+
+/// base[from + u] += sum over rows of a[u][row] * b[row].
+void Backward::addToKeys(Value base, int64_t width, Value from, Value count,
+                         Value a, Value b) {
+  if (!base)
+    return;
+  Type f32 = emit.getF32Type();
+  Value start = code.keyAddress(base, width);
+  int64_t padded = paddedWidth(width);
+  emitProduct(
+      emit,
+      {.rows = form.keyBlock,
+       .vectors = padded / kLanes,
+       .a = a,
+       .aRow = kRows,
+       .aStep = 1,
+       .lastRow = {},
+       .b = b,
+       .bRow = padded,
+       .depth = emit.i64(kRows)},
+      [&](Value u, int64_t vector, Value sum) {
+        // A key beyond the last adds its zero to the last.
+        if (form.keys % form.keyBlock)
+          u = emit.min(u, emit.add(count, -1));
+        Value index = emit.mul(emit.add(from, u), code.keyStride(width));
+        Value to = at(emit.at(start, f32, index), vector);
+        int64_t left = width - vector * kLanes;
+        Value mask = left < kLanes ? emit.mask(left) : Value();
+        Value old = mask ? emit.loadMasked(lanes, to, mask) : load(to);
+        Value next = arith::AddFOp::create(emit, emit.getLoc(), old, sum);
+        mask ? emit.storeMasked(next, to, mask) : emit.store(next, to);
+      });
+}
+
+void Backward::addKeys(Value from, Value count) {
+  Location loc = emit.getLoc();
+  product(form.key, form.size, from, count, query,
+          [&](Value u, int64_t vector, Value sum) {
+            emit.store(sum, at(weights, u, vector));
+          });
+  emitWeights(from, count);
+  product(form.value, form.valueSize, from, count, dOut,
+          [&](Value u, int64_t vector, Value sum) {
+            Value change = arith::SubFOp::create(emit, loc, sum,
+                                                 load(at(delta, vector)));
+            Value weight = load(at(weights, u, vector));
+            emit.store(arith::MulFOp::create(emit, loc, weight, change),
+                       at(dScores, u, vector));
+          });
+  addToKeys(code.result(2), form.valueSize, from, count, weights, dOutRows);
+  addToKeys(code.result(1), form.size, from, count, dScores, queryRows);
+  int64_t stride = code.keyStride(form.size);
+  Value key = code.keyAddress(code.operand(form.key), form.size);
+  emitProduct(emit,
+              {.rows = form.size,
+               .vectors = kRowVectors,
+               .a = emit.at(key, emit.getF32Type(), emit.mul(from, stride)),
+               .aRow = 1,
+               .aStep = stride,
+               .lastRow = {},
+               .b = dScores,
+               .bRow = kRows,
+               .depth = count},
+              [&](Value k, int64_t vector, Value sum) {
+                Value to = at(dQuery, k, vector);
+                emit.store(arith::AddFOp::create(emit, loc, load(to), sum), to);
+              });
+}
+
+void Backward::emitTile(Value tile) {
+  code.enterHead(emit.div(tile, form.groups), emit.rem(tile, form.groups));
+  clear(code.result(1), form.size);
+  clear(code.result(2), form.valueSize);
+  emit.loop(0, form.rows(), kRows, [&](Value first) {
+    enterRows(first);
+    code.overKeys([&](Value from, Value count) { addKeys(from, count); });
+    if (Value base = code.result(0))
+      code.storeRows(dQuery, {}, form.scale, base, form.size);
+  });
+}
+
+} // namespace
+
+FailureOr<LoweredKernel>
+lowerAttentionBackward(KernelOp kernel, ModuleOp into,
+                       const AttentionForm &form) {
+  Emitter emit(kernel.getLoc(), kernel.getContext());
+  KernelLaunch launch;
+  launch.symbol = kernel.getSymName().str();
+  launch.tiles = form.batches * form.groups;
+  launch.bindings = plainBindings(kernel);
+  launch.flops = cast<AttentionGradOp>(form.op).flops();
+  countBytes(kernel, launch);
+  NativeFunction native =
+      beginNative(emit, into, launch.symbol, int64_t(launch.bindings.size()));
+  Backward backward(emit, kernel, form, native);
+  emit.loop(native.tileBegin, native.tileEnd, 1,
+            [&](Value tile) { backward.emitTile(tile); });
+  launch.scratchBytes = uint64_t(backward.scratchBytes());
+  LoweredKernel lowered;
+  lowered.launches.push_back(std::move(launch));
+  return lowered;
+}
+
+} // namespace ltc::cpu

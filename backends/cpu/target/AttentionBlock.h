@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// What attention and its gradient share. Letters: ir/ops/Attention.td.
+//
+// A row is one query (t, r) of a batch element and kv head, counted t * R + r.
+// Rows lie in the lanes: scores are kept transposed, [u][row], so a softmax
+// needs no sum across lanes and neither keys nor values are packed.
+#pragma once
+#include "backends/cpu/target/BlockMath.h"
+#include "backends/cpu/target/Lowering.h"
+
+namespace ltc::cpu {
+
+/// Rows of a block, and their vectors.
+inline constexpr int64_t kRows = 64, kRowVectors = kRows / kLanes;
+
+/// An attention or attention_grad with its sizes.
+struct AttentionForm {
+  mlir::Operation *op;
+  mlir::Value query, key, value;
+  mlir::OperandRange extras;
+  llvm::SmallVector<mlir::AffineMap> maps; ///< of extras, from (b, g, r, t, u)
+  mlir::Region *keep;
+  float scale;
+  int64_t batches, queries, keys, groups, repeats, size, valueSize;
+  int64_t keyBlock; ///< keys of a block
+  /// What the keep region implies: u <= t; t - u < window.
+  bool causal = false;
+  std::optional<int64_t> window;
+
+  int64_t rows() const { return queries * repeats; }
+  int64_t rowBlocks() const { return llvm::divideCeil(rows(), kRows); }
+  int64_t querySize() const { return groups * repeats * size; } ///< a t apart
+  int64_t outSize() const { return groups * repeats * valueSize; }
+};
+
+/// What `tensor` is a regrouping of: the same elements in the same order.
+mlir::Value throughReshapes(mlir::Value tensor);
+/// Reads the op; fails with a diagnostic if the target cannot do it.
+mlir::FailureOr<AttentionForm> attentionForm(KernelOp kernel);
+
+/// The code of one kernel: addresses, row blocks, masks.
+class AttentionEmitter {
+public:
+  AttentionEmitter(Emitter &emit, KernelOp kernel, const AttentionForm &form,
+                   const NativeFunction &native);
+
+  /// Address of an operand of the op, of a result (null if it is not wanted).
+  mlir::Value operand(mlir::Value tensor);
+  mlir::Value result(unsigned number) { return results[number]; }
+
+  /// Stands at (batch, group) from now on.
+  void enterHead(mlir::Value batch, mlir::Value group);
+  /// Notes what the rows of the block from `first` read.
+  void enterRows(mlir::Value first);
+  /// A loop over the blocks of keys that some row of the block keeps.
+  /// `count`: keys in it, at most keyBlock.
+  void overKeys(std::function<void(mlir::Value from, mlir::Value count)> body);
+
+  /// Address of row `row` (i64, in the block; clamped to a real one) of a
+  /// tensor (b,t,g,r,width) behind `base`.
+  mlir::Value rowAddress(mlir::Value base, mlir::Value row, int64_t width);
+  /// i1: is `row` of the block a row at all?
+  mlir::Value isRow(mlir::Value row);
+  /// Address of key u = 0 of a tensor (b,u,g,width) at the head.
+  mlir::Value keyAddress(mlir::Value base, int64_t width);
+  int64_t keyStride(int64_t width) { return form.groups * width; }
+
+  /// rows[row][e] of a tensor (b,t,g,r,width) times `factor`: into
+  /// columns[e][row], and if `copy` is given into copy[row][e], whose rows are
+  /// padded with zeros to whole vectors.
+  void packRows(mlir::Value base, int64_t width, float factor,
+                mlir::Value columns, mlir::Value copy);
+  /// columns[e][row] times scale[row] (if given) and `factor` into the rows.
+  void storeRows(mlir::Value columns, mlir::Value scale, float factor,
+                 mlir::Value base, int64_t width);
+
+  /// i1 or lanes of i1: is key `u` (i64) kept by the rows of `vector`?
+  /// Null: every key is.
+  mlir::Value keeps(mlir::Value u, int64_t vector);
+
+  Scratch scratch;
+
+private:
+  mlir::Value extraIndex(unsigned extra, mlir::Value r, mlir::Value t,
+                         mlir::Value u);
+  void noteRow(mlir::Value row);
+  mlir::Value keepArgument(mlir::Value argument, mlir::Value u, int64_t vector);
+  mlir::Value keepIndex(int64_t dim, mlir::Value u, int64_t vector);
+  bool byKey(unsigned extra) const; ///< varies with u; else a value per row
+
+  Emitter &emit;
+  const AttentionForm &form;
+  llvm::SmallVector<mlir::Value> arguments, results;
+  mlir::Value batch, group, firstRow;
+  mlir::Value rowT, rowR; ///< i32 per row of the block
+  llvm::SmallVector<mlir::Value> rowExtras;
+};
+
+/// Elements of a row of `width` with its padding.
+inline int64_t paddedWidth(int64_t width) {
+  return int64_t(llvm::alignTo(width, kLanes));
+}
+
+mlir::FailureOr<LoweredKernel> lowerAttentionForward(KernelOp kernel,
+                                                     mlir::ModuleOp into,
+                                                     const AttentionForm &form);
+mlir::FailureOr<LoweredKernel>
+lowerAttentionBackward(KernelOp kernel, mlir::ModuleOp into,
+                       const AttentionForm &form);
+
+} // namespace ltc::cpu

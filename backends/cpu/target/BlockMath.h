@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products of small blocks that lie in caches, and the exponential of lanes:
+// what the attention kernels are made of. All f32.
+#pragma once
+#include "backends/cpu/target/Emitter.h"
+
+namespace ltc::cpu {
+
+/// Hands out 64-byte aligned pieces of a kernel's scratch; sizes are static.
+class Scratch {
+public:
+  Scratch(Emitter &emit, mlir::Value base) : emit(emit), base(base) {}
+  /// Room for `elements` of 4 bytes.
+  mlir::Value take(int64_t elements);
+  int64_t bytes() const { return used; }
+
+private:
+  Emitter &emit;
+  mlir::Value base;
+  int64_t used = 0;
+};
+
+/// out[i, n] = sum over e < depth of a[i, e] * b[e, n], i < rows, n in
+/// `vectors` whole vectors; one running sum in ascending order of e.
+/// a[i, e] is at a + i * aRow + e * aStep, b[e, n] at b + e * bRow + n.
+struct BlockProduct {
+  int64_t rows, vectors;
+  mlir::Value a;
+  int64_t aRow, aStep;
+  mlir::Value lastRow; ///< i64: a's rows beyond read this one; null: none are
+  mlir::Value b;
+  int64_t bRow;
+  mlir::Value depth; ///< i64
+};
+/// Called for each row (i64) and vector of the product, rows ascending.
+using FinishLanes =
+    std::function<void(mlir::Value row, int64_t vector, mlir::Value sum)>;
+void emitProduct(Emitter &emit, const BlockProduct &product,
+                 const FinishLanes &finish);
+
+/// exp of 16 lanes, within 2 ulp; 0 below -104, NaN stays NaN.
+mlir::Value emitExp(Emitter &emit, mlir::Value x);
+
+mlir::Value lanesOf(Emitter &emit, float value);
+mlir::Value fma(Emitter &emit, mlir::Value a, mlir::Value b, mlir::Value c);
+
+/// The scalar op `op` on `operands`: on lanes if one of them is.
+mlir::Value inlineScalar(Emitter &emit, mlir::Operation *op,
+                         llvm::ArrayRef<mlir::Value> operands);
+
+} // namespace ltc::cpu
