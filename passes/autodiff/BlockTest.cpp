@@ -93,6 +93,58 @@ TEST(WideValue, gradientOfWhatVariesAlongOneTokenDimensionAddsUp) {
   EXPECT_TRUE(h.module->lookupSymbol("head.chunk"));
 }
 
+// One parameter for both calls and outside of them; a block's own term; an
+// output that is not read; a block inside of a block.
+TEST(Blocks, sharedParametersTermsAndUnreadOutputs) {
+  Harness h;
+  h.weights = {{"w", 0.5}, {"v", 0.3}};
+  h.inverse = {{"t", 0.25}, {"balance", 2}};
+  ASSERT_TRUE(h.parse(R"(
+    module attributes {ltc.terms = [
+      {name = "t", count_input = "", weight_key = "w"},
+      {name = "balance", count_input = "", weight_key = "v"}]} {
+    func.func private @inner(%x: tensor<3x4xf32>) -> tensor<3x4xf32> {
+      %y = ltc.map(%x) maps [affine_map<(i, j) -> (i, j)>] {
+      ^bb0(%a: f32):
+        %r = math.tanh %a : f32
+        ltc.yield %r : f32
+      } : (tensor<3x4xf32>) -> tensor<3x4xf32>
+      return %y : tensor<3x4xf32>
+    }
+    func.func private @block(%x: tensor<3x4xf32>, %w: tensor<4x4xf32>)
+        -> (tensor<3x4xf32>, tensor<f32>, tensor<3xf32>) {
+      %h = func.call @inner(%x) : (tensor<3x4xf32>) -> tensor<3x4xf32>
+      %y = ltc.contract %h [0, 1], %w [2, 1] -> [0, 2]
+        : tensor<3x4xf32>, tensor<4x4xf32> -> tensor<3x4xf32>
+      %s = ltc.reduce sum %y over [0, 1] : tensor<3x4xf32> -> tensor<f32>
+      %t = ltc.reduce max %y over [1] : tensor<3x4xf32> -> tensor<3xf32>
+      return %y, %s, %t : tensor<3x4xf32>, tensor<f32>, tensor<3xf32>
+    }
+    func.func @loss(
+        %x: tensor<3x4xf32> {ltc.bind = {class = "input", name = "x"}},
+        %w: tensor<4x4xf32> {ltc.bind = {class = "parameter", name = "w"}},
+        %u: tensor<2xf32> {ltc.bind = {class = "parameter", name = "idle"}})
+        -> (tensor<f32>, tensor<f32>) {
+      %a, %s, %m = func.call @block(%x, %w) : (tensor<3x4xf32>,
+        tensor<4x4xf32>) -> (tensor<3x4xf32>, tensor<f32>, tensor<3xf32>)
+      %b, %t, %n = func.call @block(%a, %w) : (tensor<3x4xf32>,
+        tensor<4x4xf32>) -> (tensor<3x4xf32>, tensor<f32>, tensor<3xf32>)
+      %c = ltc.contract %n [0], %b [0, 1] -> [1]
+        : tensor<3xf32>, tensor<3x4xf32> -> tensor<4xf32>
+      %d = ltc.contract %c [0], %w [0, 1] -> [1]
+        : tensor<4xf32>, tensor<4x4xf32> -> tensor<4xf32>
+      %e = ltc.reduce sum %d over [0] : tensor<4xf32> -> tensor<f32>
+      return %e, %s : tensor<f32>, tensor<f32>
+    }
+    })"));
+  h.fill(-0.8, 0.8);
+  h.check();
+  auto f = h.module->lookupSymbol<mlir::func::FuncOp>("accumulate");
+  for (unsigned i = 0; i < f.getNumArguments(); ++i) // nothing trains it
+    EXPECT_FALSE(h.text(h.bindOf(f, i), "class") == "gradient" &&
+                 h.text(h.bindOf(f, i), "name") == "idle");
+}
+
 TEST_F(TinyLlama, sameTextGivesSameBytes) {
   auto print = [&] {
     std::string text;

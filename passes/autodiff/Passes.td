@@ -22,7 +22,7 @@ def DifferentiatePass : Pass<"ltc-differentiate", "::mlir::ModuleOp"> {
   let options = [
     Option<"wideBytes", "wide-bytes", "int64_t", "64 << 20",
            "a value made with a parameter is chunked from this size on">,
-    Option<"chunkBytes", "chunk-bytes", "int64_t", "8 << 20",
+    Option<"chunkBytes", "chunk-bytes", "int64_t", "32 << 20",
            "most bytes of a wide value that exist at once">];
   let dependentDialects = ["::mlir::arith::ArithDialect",
                            "::mlir::math::MathDialect", "::ltc::LtcDialect"];
