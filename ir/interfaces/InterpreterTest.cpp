@@ -36,12 +36,14 @@ TEST_F(InterpreterTest, everyTensorOpHasReferenceAndFactors) {
   unsigned count = 0;
   for (RegisteredOperationName op :
        context.getRegisteredOperationsByDialect("ltc")) {
-    if (structural.count(op.getStringRef().str()))
+    std::string name = op.getStringRef().str();
+    if (structural.count(name))
       continue;
     ++count;
-    EXPECT_TRUE(op.hasInterface<EvaluateInterface>()) << op.getStringRef().str();
-    EXPECT_TRUE(op.hasInterface<FactorsInterface>()) << op.getStringRef().str();
-    EXPECT_TRUE(op.hasInterface<CostInterface>()) << op.getStringRef().str();
+    EXPECT_TRUE(op.hasInterface<EvaluateInterface>()) << name;
+    EXPECT_TRUE(op.hasInterface<FactorsInterface>()) << name;
+    EXPECT_TRUE(op.hasInterface<CostInterface>()) << name;
+    EXPECT_TRUE(op.hasInterface<DifferentiableInterface>()) << name;
   }
   EXPECT_GE(count, 12u);
 }

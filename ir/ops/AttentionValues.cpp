@@ -125,7 +125,8 @@ template <typename Op> struct Reference {
   }
 };
 
-/// q (b,t,g,r,k)  key (b,u,g,k)  value (b,u,g,c)  out (b,t,g,r,c)  lse (b,t,g,r)
+/// q (b,t,g,r,k)  key (b,u,g,k)  value (b,u,g,c)  out (b,t,g,r,c)
+/// lse (b,t,g,r)
 struct Letters {
   Factors factors;
   std::vector<Factors::Dim> query, key, value, output, lse;

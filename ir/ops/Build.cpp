@@ -7,7 +7,8 @@ using namespace mlir;
 ltc::MapOp ltc::buildMap(OpBuilder &b, Location loc, TypeRange results,
                          ValueRange inputs, ArrayRef<AffineMap> maps,
                          ScalarBody fill) {
-  auto map = MapOp::create(b, loc, results, inputs, b.getAffineMapArrayAttr(maps));
+  auto map =
+      MapOp::create(b, loc, results, inputs, b.getAffineMapArrayAttr(maps));
   SmallVector<Type> elements;
   for (Value input : inputs)
     elements.push_back(elementOf(input));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Verifier, meaning and gradient of ltc.contract. The labels (C1..) are Contract.td's.
+// Verifier, meaning and gradient of ltc.contract; labels (C1..): Contract.td.
 #include "ir/interfaces/Points.h"
 #include "ir/ops/Build.h"
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Verifiers, meaning and gradients of ltc.gather, ltc.scatter_add and ltc.shift; labels: Gather.td.
+// Verifiers, meaning and gradients of ltc.gather, ltc.scatter_add and
+// ltc.shift; labels: Gather.td.
 #include "ir/interfaces/Points.h"
 #include "ir/ops/Build.h"
 

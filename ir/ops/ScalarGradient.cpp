@@ -161,7 +161,8 @@ FailureOr<SmallVector<Value>>
 ltc::differentiateScalars(OpBuilder &b, ArrayRef<Operation *> ops,
                           ArrayRef<std::pair<Value, Value>> seeds,
                           ArrayRef<Value> wanted) {
-  Sweep s{b, b.getUnknownLoc(), activeValues(ops, wanted), DenseMap<Value, Value>()};
+  Sweep s{b, b.getUnknownLoc(), activeValues(ops, wanted),
+          DenseMap<Value, Value>()};
   for (auto [value, seed] : seeds) {
     if (Operation *op = value.getDefiningOp())
       s.loc = op->getLoc();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Verifiers, folders, meaning and gradients of ltc.reshape, ltc.slice and ltc.join.
+// Verifiers, folders, meaning and gradients of ltc.reshape, ltc.slice and
+// ltc.join.
 #include "ir/interfaces/Points.h"
 #include "ir/ops/Build.h"
 

@@ -79,7 +79,8 @@ FailureOr<Joint> buildJoint(func::FuncOp block, ArrayRef<Want> wanted) {
   }
   joint.end()->setOperands(results);
   joint.function.setType(
-      b.getFunctionType(body.getArgumentTypes(), ValueRange(results).getTypes()));
+      b.getFunctionType(body.getArgumentTypes(),
+                        ValueRange(results).getTypes()));
   joint.function.removeArgAttrsAttr(), joint.function.removeResAttrsAttr();
   simplify(joint.function);
   classify(joint);

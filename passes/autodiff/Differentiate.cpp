@@ -94,7 +94,8 @@ void eraseStopGradients(ModuleOp module) {
 
 /// Private functions that nothing calls any more.
 void eraseUncalled(ModuleOp module) {
-  for (auto function : llvm::make_early_inc_range(module.getOps<func::FuncOp>()))
+  for (auto function :
+       llvm::make_early_inc_range(module.getOps<func::FuncOp>()))
     if (function.isPrivate() &&
         SymbolTable::symbolKnownUseEmpty(function, module))
       function.erase();
@@ -124,8 +125,7 @@ struct Differentiate : impl::DifferentiatePassBase<Differentiate> {
     if (loss && failed(run(loss)))
       return signalPassFailure();
     for (auto function : getOperation().getOps<func::FuncOp>())
-      if (!function.isExternal() && isa<func::ReturnOp>(
-              function.getBody().front().getTerminator()))
+      if (!function.isExternal())
         chooseFirst(function);
     eraseStopGradients(getOperation());
     eraseUncalled(getOperation());
