@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "passes/Pipelines.h"
+#include "llvm/Support/FileSystem.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Transforms/Passes.h"
+#include "passes/autodiff/Passes.h"
+#include "passes/fusion/Passes.h"
+#include "passes/precision/Passes.h"
+#include "passes/program/Program.h"
+#include "passes/recompute/Passes.h"
+#include "passes/sharding/Passes.h"
+
+using namespace mlir;
+
+namespace ltc {
+namespace {
+
+/// Adapters rewrite uses of parameters before this; none is built yet.
+void buildModelToGrad(OpPassManager &pm) {
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createDifferentiatePass());
+}
+
+void buildGradToShard(OpPassManager &pm) {
+  pm.addPass(createApplyPrecisionPass());
+  pm.addPass(createShardPass());
+}
+
+void buildShardToKernels(OpPassManager &pm, const std::string &report) {
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  pm.addPass(createChooseRecomputePass()); // from here on only fusion runs
+  pm.addPass(createSplitContractionsPass());
+  FormKernelsPassOptions options;
+  options.report = report;
+  pm.addPass(createFormKernelsPass(options));
+  pm.addPass(createSymbolDCEPass());
+}
+
+/// One file per pass in the debug folder: what a person reads first.
+void dumpInto(PassManager &pm, const std::string &folder) {
+  if (folder.empty())
+    return;
+  OpPrintingFlags flags;
+  flags.enableDebugInfo(true, false);
+  pm.enableIRPrintingToFileTree(
+      [](Pass *, Operation *) { return false; },
+      [](Pass *, Operation *) { return true; }, false, false, false, folder,
+      flags);
+}
+
+} // namespace
+
+LogicalResult runToStage(ModuleOp module, StringRef stage,
+                         const CompileOptions &options) {
+  if (!llvm::is_contained(kStages, stage))
+    return module.emitError("there is no stage ")
+           << stage << "; stages are model, grad, shard, kernels";
+  PassManager pm(module.getContext());
+  dumpInto(pm, options.debugDir);
+  auto reached = [&](StringRef name) {
+    return llvm::find(kStages, name) - kStages <=
+           llvm::find(kStages, stage) - kStages;
+  };
+  if (reached("grad"))
+    buildModelToGrad(pm);
+  if (reached("shard"))
+    buildGradToShard(pm);
+  if (reached("kernels"))
+    buildShardToKernels(pm, options.report);
+  return pm.run(module);
+}
+
+FailureOr<std::unique_ptr<artifact::ArtifactT>>
+compileModule(ModuleOp module, Target &target, const CompileOptions &options) {
+  if (failed(runToStage(module, "kernels", options)))
+    return failure();
+  return buildProgram(module, target);
+}
+
+void registerPipelinePasses() {
+  registerFusionPasses();
+  registerPrecisionPasses();
+  registerRecomputePasses();
+  registerShardingPasses();
+  PassPipelineRegistration<>("ltc-model-to-grad", "differentiate",
+                             buildModelToGrad);
+  PassPipelineRegistration<>("ltc-grad-to-shard", "precision and sharding",
+                             buildGradToShard);
+  PassPipelineRegistration<>(
+      "ltc-shard-to-kernels", "simplify and fuse",
+      [](OpPassManager &pm) { buildShardToKernels(pm, ""); });
+}
+
+} // namespace ltc

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+// P: the row dimensions. A value is a row value (P..), a full value (P.., R..)
+// or final: it depends on a reduction over P and only leaves the kernel.
+#include "passes/fusion/KernelForm.h"
+#include "llvm/ADT/DenseSet.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+
+using namespace mlir;
+
+namespace ltc {
+
+StringRef kernelKindName(KernelKind kind) {
+  switch (kind) {
+  case KernelKind::Contract:
+    return "contract";
+  case KernelKind::Attention:
+    return "attention";
+  case KernelKind::Gather:
+    return "gather";
+  case KernelKind::Scatter:
+    return "scatter";
+  case KernelKind::Pointwise:
+    return "pointwise";
+  }
+  llvm_unreachable("covered switch");
+}
+
+bool isElementwiseAdd(MapOp map) {
+  Block &body = map.getBody().front();
+  if (map.getInputs().size() != 2 || body.getOperations().size() != 2 ||
+      !map.getMap(0).isIdentity() || !map.getMap(1).isIdentity())
+    return false;
+  auto add = dyn_cast<arith::AddFOp>(body.front());
+  return add && add.getLhs() != add.getRhs() &&
+         body.getTerminator()->getOperand(0) == add.getResult();
+}
+
+bool isOutermost(ArrayRef<int64_t> shape, int64_t dim) {
+  return llvm::all_of(shape.take_front(dim), [](int64_t n) { return n == 1; });
+}
+
+bool isView(Operation *op) {
+  if (isa<ReshapeOp>(op))
+    return true;
+  auto slice = dyn_cast<SliceOp>(op);
+  return slice && isOutermost(shapeOf(slice.getInput()), slice.getDim());
+}
+
+namespace {
+
+/// Work that is not repeated at every point of a larger space.
+bool isExpensive(Operation *op) {
+  bool expensive = !isa<MapOp, SliceOp, JoinOp>(op);
+  op->walk([&](Operation *inner) {
+    expensive |= isa<arith::DivFOp>(inner) ||
+                 isa<math::MathDialect>(inner->getDialect());
+  });
+  return expensive;
+}
+
+class Analysis {
+public:
+  Analysis(ArrayRef<Operation *> ops, ArrayRef<Value> results, std::string &why)
+      : ops(ops), results(results), inside(ops.begin(), ops.end()), why(why) {}
+
+  std::optional<KernelForm> run() {
+    bool fits = false;
+    if (has<ContractOp>())
+      fits = contract();
+    else if (has<AttentionOp>() || has<AttentionGradOp>())
+      fits = alone(KernelKind::Attention);
+    else if (has<GatherOp>())
+      fits = alone(KernelKind::Gather);
+    else if (has<ScatterAddOp>())
+      fits = scatter();
+    else
+      fits = pointwise();
+    return fits ? std::optional(form) : std::nullopt;
+  }
+
+private:
+  template <typename T> bool has() {
+    return llvm::any_of(ops, [](Operation *op) { return isa<T>(op); });
+  }
+  bool refuse(const char *text) {
+    why = text;
+    return false;
+  }
+  bool isInside(Value value) { return inside.contains(value.getDefiningOp()); }
+
+  bool alone(KernelKind kind) {
+    form.kind = kind;
+    return ops.size() == 1 || refuse("its algorithm takes no other work yet");
+  }
+
+  bool contract() {
+    form.kind = KernelKind::Contract;
+    ContractOp only;
+    for (Operation *op : ops) {
+      if (auto one = dyn_cast<ContractOp>(op)) {
+        if (only)
+          return refuse("a kernel holds one contraction");
+        only = one;
+      } else if (!isa<MapOp>(op)) {
+        return refuse("only maps follow a contraction in its kernel");
+      }
+    }
+    if (isInside(only.getLhs()) || isInside(only.getRhs()))
+      return refuse("nothing is computed on the way into a contraction yet");
+    ArrayRef<int64_t> space = shapeOf(only.getOutput());
+    for (Operation *op : ops) {
+      auto map = dyn_cast<MapOp>(op);
+      if (!map)
+        continue;
+      if (map.getSpace() != space)
+        return refuse("the map's space is not the contraction's result");
+      for (auto [n, input] : llvm::enumerate(map.getInputs()))
+        if (isInside(input) && !map.getMap(n).isIdentity())
+          return refuse("an epilogue reads the sum at its own point only");
+    }
+    return true;
+  }
+
+  bool scatter() {
+    form.kind = KernelKind::Scatter;
+    if (ops.size() == 1)
+      return true;
+    auto map = dyn_cast<MapOp>(ops[1]);
+    if (ops.size() != 2 || !isa<ScatterAddOp>(ops[0]) || !map ||
+        !isElementwiseAdd(map) || results.size() != 1 ||
+        results[0] != map.getResult(0) ||
+        !llvm::is_contained(map.getInputs(), ops[0]->getResult(0)))
+      return refuse("a scatter takes only the addition into its result");
+    return true;
+  }
+
+  bool pointwise() {
+    form.kind = KernelKind::Pointwise;
+    for (Operation *op : ops)
+      if (!isa<MapOp, ReduceOp, SliceOp, JoinOp, ShiftOp>(op))
+        return refuse("the op has no place in a pointwise kernel");
+    if (!splitSpace())
+      return false;
+    for (Operation *op : ops)
+      if (!placeOp(op))
+        return false;
+    for (Value result : results)
+      if (!finals.contains(result) && !hasRows(shapeOf(result)))
+        return refuse("a result lacks the kernel's row dimensions");
+    return true;
+  }
+
+  /// The rank of P from the reductions; without any, all but the last
+  /// dimension. Its sizes from the widest value made here.
+  bool splitSpace() {
+    int64_t rank = -1;
+    ArrayRef<int64_t> widest;
+    auto see = [&](Value value) {
+      if (shapeOf(value).size() > widest.size())
+        widest = shapeOf(value);
+    };
+    for (Operation *op : ops) {
+      if (auto reduce = dyn_cast<ReduceOp>(op)) {
+        see(reduce.getInput());
+        int64_t from = rowsOf(reduce);
+        if (from == -2)
+          return refuse("a reduction is over leading or trailing dimensions");
+        if (from >= 0 && rank >= 0 && rank != from)
+          return refuse("the reductions disagree about what a row is");
+        rank = std::max(rank, from);
+      }
+      for (Value result : op->getResults())
+        see(result);
+    }
+    if (rank < 0)
+      rank = std::max<int64_t>(0, int64_t(widest.size()) - 1);
+    form.rows.assign(widest.begin(), widest.begin() + rank);
+    return true;
+  }
+
+  /// Rank of P that a reduction asks for; -1: any; -2: none would do.
+  static int64_t rowsOf(ReduceOp reduce) {
+    ArrayRef<int64_t> dims = reduce.getDims();
+    int64_t rank = shapeOf(reduce.getInput()).size(), count = dims.size();
+    if (count == rank)
+      return -1;
+    if (dims.empty() || dims.back() - dims.front() + 1 != count)
+      return -2;
+    if (dims.front() == 0)
+      return count;
+    return dims.back() == rank - 1 ? dims.front() : -2;
+  }
+
+  bool hasRows(ArrayRef<int64_t> shape) {
+    return shape.take_front(form.rows.size()).equals(form.rows);
+  }
+
+  bool placeOp(Operation *op) {
+    if (llvm::any_of(op->getOperands(),
+                     [&](Value v) { return finals.contains(v); }))
+      return placeFinal(op);
+    if (auto reduce = dyn_cast<ReduceOp>(op))
+      return placeReduce(reduce);
+    for (Value result : op->getResults())
+      if (!hasRows(shapeOf(result)))
+        return refuse("its space does not begin with the kernel's rows");
+    if (auto map = dyn_cast<MapOp>(op))
+      return placeMap(map);
+    int64_t dim = isa<SliceOp>(op)  ? cast<SliceOp>(op).getDim()
+                  : isa<JoinOp>(op) ? cast<JoinOp>(op).getDim()
+                                    : cast<ShiftOp>(op).getDim();
+    if (dim < int64_t(form.rows.size()) &&
+        llvm::any_of(op->getOperands(), [&](Value v) { return isInside(v); }))
+      return refuse("it reads other rows of a value made in the kernel");
+    return true;
+  }
+
+  bool placeReduce(ReduceOp reduce) {
+    if (!hasRows(shapeOf(reduce.getInput())))
+      return refuse("a reduction's input lacks the kernel's rows");
+    bool all = reduce.getDims().size() == shapeOf(reduce.getInput()).size();
+    if (!all && reduce.getDims().front() != 0) {
+      form.rowReduces.push_back(reduce);
+      return true;
+    }
+    form.finalReduces.push_back(reduce);
+    finals.insert(reduce.getOutput());
+    return true;
+  }
+
+  /// Values made here are read at their own row; at other points of the row
+  /// only where making them again is cheap.
+  bool placeMap(MapOp map) {
+    int64_t rows = form.rows.size(), rank = map.getSpace().size();
+    for (auto [n, input] : llvm::enumerate(map.getInputs())) {
+      if (!isInside(input))
+        continue;
+      AffineMap read = map.getMap(n);
+      for (int64_t dim = 0; dim < rows; ++dim)
+        if (dim >= int64_t(read.getNumResults()) ||
+            read.getDimPosition(dim) != dim)
+          return refuse("it reads other rows of a value made in the kernel");
+      bool rowValue = int64_t(read.getNumResults()) == rows;
+      bool samePoint = read.isIdentity() || rowValue || rank == rows;
+      if (!samePoint && isExpensive(input.getDefiningOp()))
+        return refuse("costly work on a smaller space stays apart");
+    }
+    return true;
+  }
+
+  /// What follows a reduction over P: the addition into an accumulator.
+  bool placeFinal(Operation *op) {
+    auto map = dyn_cast<MapOp>(op);
+    if (!map || !isElementwiseAdd(map))
+      return refuse("a sum over rows only leaves the kernel");
+    for (Value input : map.getInputs())
+      if (isInside(input) && !finals.contains(input))
+        return refuse("a sum over rows meets a value of one row");
+    finals.insert(map.getResult(0));
+    return true;
+  }
+
+  ArrayRef<Operation *> ops;
+  ArrayRef<Value> results;
+  llvm::DenseSet<Operation *> inside;
+  llvm::DenseSet<Value> finals;
+  std::string &why;
+  KernelForm form;
+};
+
+} // namespace
+
+std::optional<KernelForm> analyseKernel(ArrayRef<Operation *> ops,
+                                        ArrayRef<Value> results,
+                                        std::string &why) {
+  return Analysis(ops, results, why).run();
+}
+
+std::optional<KernelForm> analyseKernel(KernelOp kernel, std::string &why) {
+  SmallVector<Operation *> ops;
+  for (Operation &op : kernel.getBody().front().without_terminator())
+    ops.push_back(&op);
+  SmallVector<Value> results(
+      kernel.getBody().front().getTerminator()->getOperands());
+  return analyseKernel(ops, results, why);
+}
+
+} // namespace ltc

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include "ir/ops/Ops.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/Pass/Pass.h"
+#include <memory>
+
+namespace ltc {
+#define GEN_PASS_DECL
+#define GEN_PASS_REGISTRATION
+#include "passes/fusion/Passes.h.inc"
+} // namespace ltc

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "passes/program/Layout.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/raw_ostream.h"
+#include "mlir/IR/Location.h"
+#include "passes/memory/Plan.h"
+
+using namespace mlir;
+
+namespace ltc {
+using artifact::BufferClass;
+using artifact::DType;
+
+DType dtypeOf(Type element) {
+  if (element.isF32())
+    return DType::f32;
+  if (element.isF64())
+    return DType::f64;
+  if (element.isBF16())
+    return DType::bf16;
+  unsigned bits = element.getIntOrFloatBitWidth();
+  return bits == 64 ? DType::i64 : bits == 32 ? DType::i32 : DType::u8;
+}
+
+uint64_t bytesOf(RankedTensorType type) {
+  unsigned bits = type.getElementType().getIntOrFloatBitWidth();
+  return uint64_t(type.getNumElements()) * std::max(1u, bits / 8);
+}
+
+std::string lineOf(Location loc) {
+  auto file = loc->findInstanceOf<FileLineColLoc>();
+  if (!file)
+    return "";
+  return file.getFilename().str() + ":" + std::to_string(file.getLine()) + ":" +
+         std::to_string(file.getColumn());
+}
+
+std::string textOf(DictionaryAttr dict, StringRef key) {
+  auto text = dict.getAs<StringAttr>(key);
+  return text ? text.getValue().str() : "";
+}
+
+int64_t numberOf(DictionaryAttr dict, StringRef key, int64_t other) {
+  auto number = dict.getAs<IntegerAttr>(key);
+  return number ? number.getInt() : other;
+}
+
+static std::vector<int64_t> shapeIn(DictionaryAttr dict) {
+  if (auto dense = dict.getAs<DenseI64ArrayAttr>("shape"))
+    return {dense.asArrayRef().begin(), dense.asArrayRef().end()};
+  std::vector<int64_t> shape;
+  if (auto list = dict.getAs<ArrayAttr>("shape"))
+    for (Attribute size : list)
+      shape.push_back(cast<IntegerAttr>(size).getInt());
+  return shape;
+}
+
+static SmallVector<DictionaryAttr> rows(ModuleOp module, StringRef name) {
+  SmallVector<DictionaryAttr> result;
+  if (auto list = module->getAttrOfType<ArrayAttr>(name))
+    for (Attribute row : list)
+      result.push_back(cast<DictionaryAttr>(row));
+  return result;
+}
+
+/// One text per meaning; a `kind` of an input does not tell buffers apart.
+static std::string keyOf(DictionaryAttr bind) {
+  std::string key = textOf(bind, "class");
+  for (StringRef field : {"name", "key"})
+    if (bind.get(field))
+      key += ":" + textOf(bind, field);
+  if (bind.get("group"))
+    key += "#" + std::to_string(numberOf(bind, "group", 0));
+  return key;
+}
+
+LogicalResult Layout::build() {
+  if (failed(placeParameters()))
+    return failure();
+  addScalars();
+  addTerms();
+  addWellknown();
+  return success();
+}
+
+uint32_t Layout::addBuffer(std::string name, BufferClass kind, DType dtype,
+                           ArrayRef<int64_t> shape, uint64_t offset,
+                           uint64_t bytes, std::string line) {
+  auto buffer = std::make_unique<artifact::BufferT>();
+  buffer->name = std::move(name);
+  buffer->class_ = kind;
+  buffer->dtype = dtype;
+  buffer->shape.assign(shape.begin(), shape.end());
+  buffer->offset = offset;
+  buffer->bytes = bytes;
+  buffer->line = std::move(line);
+  reserve(kind, alignUp(offset + bytes));
+  artifact.buffers.push_back(std::move(buffer));
+  return uint32_t(artifact.buffers.size() - 1);
+}
+
+void Layout::reserve(BufferClass kind, uint64_t bytes) {
+  uint64_t &arena = arenas[int(kind)];
+  arena = std::max(arena, bytes);
+}
+
+uint32_t Layout::append(std::string name, BufferClass kind, DType dtype,
+                        ArrayRef<int64_t> shape, uint64_t bytes,
+                        std::string line) {
+  return addBuffer(std::move(name), kind, dtype, shape, arenaBytes(kind), bytes,
+                   std::move(line));
+}
+
+LogicalResult Layout::placeParameters() {
+  std::map<std::string, DictionaryAttr> byName;
+  for (DictionaryAttr dict : rows(module, "ltc.parameters"))
+    byName[textOf(dict, "name")] = dict;
+  auto lists = module->getAttrOfType<ArrayAttr>("ltc.groups");
+  statesOfGroup.resize(lists ? lists.size() : 0);
+  for (DictionaryAttr state : rows(module, "ltc.states")) {
+    uint64_t group = numberOf(state, "group", 0);
+    if (group >= statesOfGroup.size())
+      return module.emitError("ltc.states names group ")
+             << group << ", which ltc.groups lacks";
+    statesOfGroup[group].push_back(textOf(state, "name"));
+  }
+  uint64_t at = 0;
+  std::map<std::string, Place> places;
+  for (Attribute list : lists ? lists : ArrayAttr::get(module.getContext(), {})) {
+    uint64_t begin = at;
+    for (Attribute name : cast<ArrayAttr>(list)) {
+      std::string text = cast<StringAttr>(name).getValue().str();
+      if (!byName.count(text))
+        return module.emitError("ltc.groups names parameter ")
+               << text << ", which ltc.parameters lacks";
+      uint64_t bytes = 4;
+      for (int64_t size : shapeIn(byName[text]))
+        bytes *= uint64_t(size);
+      places[text] = {at, bytes};
+      at += alignUp(bytes); // 16 floats
+    }
+    groups.push_back({begin, at - begin});
+  }
+  // Frozen parameters lie behind the groups and have no gradient.
+  for (DictionaryAttr dict : rows(module, "ltc.parameters")) {
+    std::string name = textOf(dict, "name");
+    if (!places.count(name)) {
+      uint64_t bytes = 4;
+      for (int64_t size : shapeIn(dict))
+        bytes *= uint64_t(size);
+      places[name] = {at, bytes};
+      at += alignUp(bytes);
+    }
+    addParameter(dict, places[name]);
+  }
+  addGroups();
+  return success();
+}
+
+void Layout::addParameter(DictionaryAttr dict, Place place) {
+  auto parameter = std::make_unique<artifact::ParameterT>();
+  std::string name = textOf(dict, "name"), line = textOf(dict, "line");
+  std::vector<int64_t> shape = shapeIn(dict);
+  int64_t group = numberOf(dict, "group", -1);
+  auto add = [&](std::string text, BufferClass kind) {
+    return addBuffer(std::move(text), kind, DType::f32, shape, place.offset,
+                     place.bytes, line);
+  };
+  parameter->name = name;
+  parameter->shape = shape;
+  parameter->role = textOf(dict, "role");
+  parameter->line = line;
+  if (auto decays = dict.getAs<BoolAttr>("decays"))
+    parameter->decays = decays.getValue();
+  parameter->buffer = byKey["parameter:" + name] =
+      add(name, BufferClass::parameter);
+  artifact.parameter_count += place.bytes / 4;
+  bool trained = group >= 0 && group < int64_t(groups.size());
+  if (trained) {
+    parameter->gradient = byKey["gradient:" + name] =
+        add("gradient of " + name, BufferClass::gradient);
+    for (auto [n, state] : llvm::enumerate(statesOfGroup[group])) {
+      uint64_t whole = groups.back().offset + groups.back().bytes;
+      auto entry = std::make_unique<artifact::StateT>();
+      entry->name = state;
+      entry->buffer =
+          addBuffer(state + " of " + name, BufferClass::state, DType::f32,
+                    shape, n * whole + place.offset, place.bytes, line);
+      parameter->states.push_back(std::move(entry));
+    }
+  }
+  artifact.parameters.push_back(std::move(parameter));
+}
+
+/// A group as one flat tensor, as the optimizer sees it.
+void Layout::addGroups() {
+  for (auto [g, place] : llvm::enumerate(groups)) {
+    int64_t count = int64_t(place.bytes / 4);
+    std::string number = std::to_string(g);
+    auto add = [&, place = place](std::string name, BufferClass kind,
+                                  uint64_t offset) {
+      return addBuffer(std::move(name), kind, DType::f32, {count}, offset,
+                       place.bytes, "");
+    };
+    byKey["parameter#" + number] =
+        add("group " + number, BufferClass::parameter, place.offset);
+    byKey["gradient#" + number] = add("gradient of group " + number,
+                                      BufferClass::gradient, place.offset);
+    groupGradients.push_back(byKey["gradient#" + number]);
+    uint64_t whole = groups.back().offset + groups.back().bytes;
+    for (auto [n, state] : llvm::enumerate(statesOfGroup[g]))
+      byKey["state:" + state + "#" + number] =
+          add(state + " of group " + number, BufferClass::state,
+              n * whole + place.offset);
+  }
+}
+
+static artifact::ScalarType scalarType(const std::string &name) {
+  for (artifact::ScalarType type : artifact::EnumValuesScalarType())
+    if (name == artifact::EnumNameScalarType(type))
+      return type;
+  return artifact::ScalarType::number;
+}
+
+void Layout::addScalars() {
+  for (DictionaryAttr dict : rows(module, "ltc.scalars")) {
+    auto scalar = std::make_unique<artifact::ScalarT>();
+    scalar->key = textOf(dict, "key");
+    scalar->type = scalarType(textOf(dict, "type"));
+    scalar->unit = textOf(dict, "unit");
+    scalar->check = textOf(dict, "check");
+    scalar->help = textOf(dict, "help");
+    scalar->line = textOf(dict, "line");
+    if (auto value = dict.getAs<FloatAttr>("value"))
+      scalar->value = value.getValueAsDouble();
+    else
+      scalar->value = double(numberOf(dict, "value", 0));
+    scalar->buffer = byKey["scalar:" + scalar->key] =
+        append(scalar->key, BufferClass::scalar, DType::f64, {}, 8,
+               scalar->line);
+    artifact.scalars.push_back(std::move(scalar));
+  }
+}
+
+void Layout::addTerms() {
+  for (DictionaryAttr dict : rows(module, "ltc.terms")) {
+    auto term = std::make_unique<artifact::TermT>();
+    term->name = textOf(dict, "name");
+    term->count_input = textOf(dict, "count_input");
+    term->weight_key = textOf(dict, "weight_key");
+    term->sum = byKey["term:" + term->name] = append(
+        "sum of " + term->name, BufferClass::output, DType::f32, {}, 4);
+    term->inverse_count = byKey["inverse_count:" + term->name] =
+        append("1 / count of " + term->name, BufferClass::scalar, DType::f64,
+               {}, 8);
+    artifact.terms.push_back(std::move(term));
+  }
+}
+
+void Layout::addWellknown() {
+  auto add = [&](const char *key, BufferClass kind, DType dtype) {
+    uint64_t bytes = dtype == DType::f32 || dtype == DType::i32 ? 4 : 8;
+    std::string name = StringRef(key).split(':').second.str();
+    return byKey[key] =
+               append(name.empty() ? key : name, kind, dtype, {}, bytes);
+  };
+  auto known = std::make_unique<artifact::WellknownT>();
+  known->step = add("step", BufferClass::state, DType::i64);
+  known->tokens_seen = add("tokens_seen", BufferClass::state, DType::i64);
+  known->step_tokens = add("step_tokens", BufferClass::scalar, DType::f64);
+  known->ok = add("output:ok", BufferClass::output, DType::f32);
+  known->grad_norm = add("output:grad_norm", BufferClass::output, DType::f32);
+  known->lr = add("output:lr", BufferClass::output, DType::f32);
+  known->seed = add("seed", BufferClass::scalar, DType::i64);
+  known->attempt = add("attempt", BufferClass::scalar, DType::i64);
+  artifact.wellknown = std::move(known);
+}
+
+static BufferClass classOf(StringRef name) {
+  if (name == "input")
+    return BufferClass::io;
+  if (name == "output")
+    return BufferClass::output;
+  if (name == "state")
+    return BufferClass::state;
+  return BufferClass::scalar; // position
+}
+
+FailureOr<uint32_t> Layout::bound(DictionaryAttr bind, RankedTensorType type,
+                                  Location loc) {
+  std::string key = keyOf(bind), kind = textOf(bind, "class");
+  // An input of another shape (batch 1 in predict) is another buffer.
+  if (kind == "input")
+    for (int64_t size : type.getShape())
+      key += "," + std::to_string(size);
+  auto found = byKey.find(key);
+  if (found == byKey.end()) {
+    static const char *const known[] = {"input", "output", "position", "state"};
+    if (!llvm::is_contained(known, kind))
+      return emitError(loc, "no buffer is bound to ")
+             << bind << "; the module's ltc attributes should name it";
+    found = byKey
+                .try_emplace(key, append(key, classOf(kind),
+                                         dtypeOf(type.getElementType()),
+                                         type.getShape(), bytesOf(type),
+                                         lineOf(loc)))
+                .first;
+  }
+  artifact::BufferT &buffer = *artifact.buffers[found->second];
+  if (buffer.bytes != bytesOf(type) ||
+      buffer.dtype != dtypeOf(type.getElementType()))
+    return emitError(loc, "") << bind << " holds " << buffer.bytes
+                              << " bytes of "
+                              << artifact::EnumNameDType(buffer.dtype)
+                              << ", but is used as " << type;
+  if (kind == "position")
+    artifact.wellknown->predict_position = int32_t(found->second);
+  if (key == "output:logits")
+    artifact.wellknown->predict_logits = int32_t(found->second);
+  return found->second;
+}
+
+void Layout::finish() {
+  for (int kind = 0; kind < 8; ++kind) {
+    auto arena = std::make_unique<artifact::ArenaT>();
+    arena->class_ = BufferClass(kind);
+    arena->bytes = arenas[kind];
+    artifact.arenas.push_back(std::move(arena));
+  }
+}
+
+} // namespace ltc

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// The buffers that outlive a phase: what ltc.bind names. Each group of
+// parameters is contiguous, a parameter padded to 16 floats, the groups one
+// after another; gradients and states are laid out alike.
+#pragma once
+#include "mlir/IR/BuiltinAttributes.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "runtime/artifact/Artifact_generated.h"
+#include <map>
+#include <optional>
+#include <string>
+
+namespace ltc {
+
+artifact::DType dtypeOf(mlir::Type element);
+uint64_t bytesOf(mlir::RankedTensorType type);
+/// "file:line:column" of the first place in the text behind `loc`.
+std::string lineOf(mlir::Location loc);
+
+/// Fields of the dictionaries in the module's attributes; the default where
+/// a field is absent.
+std::string textOf(mlir::DictionaryAttr dict, llvm::StringRef key);
+int64_t numberOf(mlir::DictionaryAttr dict, llvm::StringRef key, int64_t other);
+
+class Layout {
+public:
+  Layout(mlir::ModuleOp module, artifact::ArtifactT &artifact)
+      : module(module), artifact(artifact) {}
+
+  /// Parameters, gradients, states, the scalar table, terms and the buffers of
+  /// fixed meaning, from the module's attributes.
+  mlir::LogicalResult build();
+  /// The buffer that a function's argument or result is bound to; made at the
+  /// first use where the module's attributes do not name it (inputs).
+  mlir::FailureOr<uint32_t> bound(mlir::DictionaryAttr bind,
+                                  mlir::RankedTensorType type,
+                                  mlir::Location loc);
+  /// A buffer at a place of an arena that somebody else planned.
+  uint32_t addBuffer(std::string name, artifact::BufferClass kind,
+                     artifact::DType dtype, llvm::ArrayRef<int64_t> shape,
+                     uint64_t offset, uint64_t bytes, std::string line);
+  /// Makes the arena at least so large.
+  void reserve(artifact::BufferClass kind, uint64_t bytes);
+  uint64_t arenaBytes(artifact::BufferClass kind) { return arenas[int(kind)]; }
+  /// Sizes of all arenas into the artifact.
+  void finish();
+
+  /// Gradients of a whole group each: zeroed when a step is done.
+  std::vector<uint32_t> groupGradients;
+
+private:
+  struct Place {
+    uint64_t offset = 0, bytes = 0; ///< in each of the three arenas
+  };
+  mlir::LogicalResult placeParameters();
+  void addParameter(mlir::DictionaryAttr dict, Place place);
+  void addGroups();
+  void addScalars();
+  void addTerms();
+  void addWellknown();
+  /// A buffer behind what the arena holds so far.
+  uint32_t append(std::string name, artifact::BufferClass kind,
+                  artifact::DType dtype, llvm::ArrayRef<int64_t> shape,
+                  uint64_t bytes, std::string line = "");
+
+  mlir::ModuleOp module;
+  artifact::ArtifactT &artifact;
+  uint64_t arenas[8] = {};
+  std::vector<Place> groups;
+  std::vector<std::vector<std::string>> statesOfGroup;
+  std::map<std::string, uint32_t> byKey; ///< of a bind
+};
+
+} // namespace ltc

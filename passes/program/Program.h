@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// A module of stage "kernels" becomes an artifact: flat commands over buffers
+// with fixed offsets, and native kernels.
+#pragma once
+#include "backends/Backend.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "runtime/artifact/Artifact_generated.h"
+#include <memory>
+#include <string>
+
+namespace ltc {
+
+mlir::FailureOr<std::unique_ptr<artifact::ArtifactT>>
+buildProgram(mlir::ModuleOp module, Target &target);
+
+/// The program as text, for --emit=program.
+std::string printProgram(const artifact::ArtifactT &artifact);
+
+} // namespace ltc
