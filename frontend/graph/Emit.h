@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Nodes to ltc ops.
+#pragma once
+#include "frontend/graph/Values.h"
+#include "ir/ops/Ops.h"
+#include "mlir/IR/Builders.h"
+#include <map>
+
+namespace ltc::graph {
+
+class Emit {
+public:
+  explicit Emit(mlir::OpBuilder &builder) : builder(builder) {}
+
+  mlir::Location at(const Place &place);
+  mlir::Type element(Type type);
+  mlir::RankedTensorType tensor(Type type, const Dims &dims);
+
+  NodePtr leaf(mlir::Value value, Dims dims, Type type, Place place);
+  NodePtr constant(double number, Place place);
+  NodePtr index(Dim *dim, Place place);
+  /// An elementwise operation; dimensions are united, types promoted.
+  NodePtr op(std::string name, std::vector<NodePtr> inputs, Place place);
+  NodePtr cast(NodePtr node, Type type, Place place);
+
+  /// The node as a tensor: itself if it is one, else one ltc.map. `order`
+  /// gives the dimensions' order; empty: the node's own.
+  NodePtr materialise(NodePtr node, Dims order = {});
+  NodePtr reduce(ReduceKind kind, NodePtr node, const Dims &over, Place place);
+  /// sum[over] of a product, as a contraction if it is one.
+  NodePtr sum(NodePtr node, const Dims &over, Place place);
+  NodePtr contract(NodePtr a, NodePtr b, const Dims &over, Place place);
+  NodePtr gather(NodePtr table, NodePtr ids, Dim *over, Place place);
+  NodePtr slice(NodePtr node, Dim *along, int64_t offset, Dim *piece,
+                Place place);
+  NodePtr join(std::vector<NodePtr> nodes, const Dims &pieces, Dim *whole,
+               Place place);
+  NodePtr reshape(NodePtr node, Dims dims, Place place);
+  NodePtr shift(NodePtr node, NodePtr document, Dim *along, int64_t offset,
+                Place place);
+
+  /// Emits the scalar value of `node` inside a region.
+  using Leaves = std::map<const Node *, mlir::Value>;
+  struct Scope {
+    Leaves leaves;                                        ///< region arguments
+    std::function<mlir::Value(mlir::Location, Dim *)> index; ///< i32 position
+    std::map<const Node *, mlir::Value> done;
+  };
+  mlir::Value emitScalar(const NodePtr &node, Scope &scope);
+  /// Leaves under `node` in order of first use.
+  static void collectLeaves(const NodePtr &node, std::vector<NodePtr> &leaves);
+
+  mlir::OpBuilder &builder;
+
+private:
+  mlir::Value emitOp(const Node &node, llvm::SmallVector<mlir::Value> in,
+                     mlir::Location loc);
+  mlir::Value emitPower(const Node &node, mlir::Value base,
+                        mlir::Location loc, Scope &scope);
+  mlir::Value convert(mlir::Value value, Type to, mlir::Location loc);
+};
+
+} // namespace ltc::graph

@@ -1,0 +1,573 @@
+// SPDX-License-Identifier: Apache-2.0
+// Calls: built-in operations, functions (inlined), blocks (func.call).
+#include "frontend/graph/Tracer.h"
+#include <cmath>
+
+using namespace mlir;
+
+namespace ltc::graph {
+
+/// What the language has and this version has not, by rule.
+static const std::map<std::string, int> kLater = {
+    {"cumsum", 2},   {"scan", 2},    {"top_k", 2},    {"dispatch", 8},
+    {"combine", 8},  {"cast", 10},   {"dropout", 11}, {"uniform", 11}};
+
+Value Tracer::evaluateCall(const Expr &expr, Scope &scope) {
+  if (auto later = kLater.find(expr.name); later != kLater.end())
+    refuse(expr.place, "'" + expr.name + "' (rule " +
+                           std::to_string(later->second) +
+                           " of the graph language) is not available in this "
+                           "version of ltc");
+  if (scope.function && scope.function->kind == Function::Loss)
+    for (const ParameterDecl &decl : scope.function->parameters)
+      if (decl.name == expr.name && decl.type == "model")
+        return applyModel(*model);
+  for (Scope *s = &scope; s; s = s->parent)
+    if (auto block = s->blocks.find(expr.name); block != s->blocks.end()) {
+      if (block->second->kind == Function::Block)
+        return callBlock(*block->second, expr, *s);
+      return callFunction(*block->second, expr, scope);
+    }
+  if (auto found = library.functions.find(expr.name);
+      found != library.functions.end())
+    return callFunction(*found->second, expr, scope);
+  bool known = true;
+  Value value = builtin(expr, scope, known);
+  if (known)
+    return value;
+  std::vector<std::string> names = {"exp",  "log", "sqrt",  "tanh",      "sin",
+                                    "cos",  "abs", "floor", "erf",       "where",
+                                    "f32",  "max", "min",   "attention", "split",
+                                    "join", "stop_gradient"};
+  for (auto &[name, unused] : library.functions)
+    names.push_back(name);
+  std::string near = nearestName(expr.name, names);
+  refuse(expr.place, "no function is named '" + expr.name + "'" +
+                         (near.empty() ? "" : "; did you mean '" + near + "'?"));
+}
+
+Value Tracer::builtin(const Expr &expr, Scope &scope, bool &known) {
+  static const std::set<std::string> unary = {
+      "exp", "log", "sqrt", "tanh", "sin", "cos", "abs", "floor", "erf"};
+  const std::string &name = expr.name;
+  if (unary.count(name) || name == "where" || name == "max" || name == "min" ||
+      name == "f32" || name == "stop_gradient")
+    return elementwise(expr, scope);
+  if (name == "split")
+    return split(expr, scope);
+  if (name == "attention")
+    return attention(expr, scope);
+  return dimBuiltin(expr, scope, known);
+}
+
+Value Tracer::elementwise(const Expr &expr, Scope &scope) {
+  std::vector<Value> values;
+  for (const Argument &argument : expr.arguments) {
+    if (!argument.keyword.empty())
+      refuse(expr.place, "'" + expr.name + "' takes no argument named " +
+                             argument.keyword);
+    values.push_back(evaluate(*argument.value, scope));
+  }
+  const std::string &name = expr.name;
+  size_t want = name == "where" ? 3 : name == "max" || name == "min" ? 2 : 1;
+  if (values.size() != want)
+    refuse(expr.place, "'" + name + "' takes " + std::to_string(want) +
+                           " argument(s), found " +
+                           std::to_string(values.size()));
+  if (want == 1 && values[0].number() && name != "f32" &&
+      name != "stop_gradient") {
+    double x = std::get<double>(values[0].is);
+    static const std::map<std::string, double (*)(double)> table = {
+        {"exp", std::exp},   {"log", std::log},     {"sqrt", std::sqrt},
+        {"tanh", std::tanh}, {"sin", std::sin},     {"cos", std::cos},
+        {"abs", std::fabs},  {"floor", std::floor}, {"erf", std::erf}};
+    return Value{table.at(name)(x)};
+  }
+  if (want == 2 && values[0].number() && values[1].number()) {
+    double a = std::get<double>(values[0].is), b = std::get<double>(values[1].is);
+    return Value{name == "max" ? std::max(a, b) : std::min(a, b)};
+  }
+  if (name == "where" && !values[0].node())
+    return values[0].truth() && std::get<bool>(values[0].is) ? values[1]
+                                                             : values[2];
+  std::vector<NodePtr> nodes;
+  for (const Value &value : values)
+    nodes.push_back(node(value, expr.place));
+  if (name == "f32")
+    return Value{emit.cast(nodes[0], Type::F32, expr.place)};
+  if (name == "stop_gradient") {
+    NodePtr x = nodes[0];
+    settle(x, false);
+    auto op = StopGradientOp::create(emit.builder, emit.at(expr.place),
+                                     x->value.getType(), x->value);
+    return Value{emit.leaf(op.getOutput(), x->dims, x->type, expr.place)};
+  }
+  return Value{emit.op(name, nodes, expr.place)};
+}
+
+/// Those that take dimensions in brackets: join[k](lo, hi), shift[t](x, n).
+Value Tracer::dimBuiltin(const Expr &expr, Scope &scope, bool &known) {
+  if (expr.name == "join" && expr.brackets.size() == 1) {
+    Dim *whole = needDim(*expr.brackets[0].value, scope);
+    std::vector<NodePtr> parts;
+    Dims pieces;
+    int64_t total = 0;
+    for (const Argument &argument : expr.arguments)
+      parts.push_back(node(evaluate(*argument.value, scope), expr.place));
+    if (parts.empty())
+      refuse(expr.place, "join needs values");
+    for (size_t n = 0; n < parts.size(); ++n) {
+      // A part's own dimension: the one that the other parts may lack.
+      Dim *own = nullptr;
+      const NodePtr &other = parts[n ? 0 : parts.size() - 1];
+      for (Dim *dim : parts[n]->dims)
+        if (!contains(other->dims, dim))
+          own = dim;
+      if (!own && !parts[n]->dims.empty())
+        own = n ? pieces[0] : parts[n]->dims.back();
+      if (!own)
+        refuse(expr.place, "join needs values with a dimension to join along");
+      pieces.push_back(own);
+      total += own->size;
+      settle(parts[n], false);
+    }
+    if (total != whole->size)
+      refuse(expr.place, "the parts of join[" + whole->name + "] have " +
+                             std::to_string(total) + " elements, " +
+                             whole->name + " has " +
+                             std::to_string(whole->size));
+    return Value{emit.join(parts, pieces, whole, expr.place)};
+  }
+  if (expr.name == "shift" && expr.brackets.size() == 1 &&
+      expr.arguments.size() == 2) {
+    Dim *along = needDim(*expr.brackets[0].value, scope);
+    NodePtr x = node(evaluate(*expr.arguments[0].value, scope), expr.place);
+    double by = number(*expr.arguments[1].value, scope, "a shift's distance");
+    settle(x, false);
+    NodePtr document;
+    if (Value *value = lookup("document", scope); value && value->node())
+      document = import("document", std::get<NodePtr>(value->is));
+    if (!contains(x->dims, along))
+      refuse(expr.place, "there is no dimension " + along->name + " in " +
+                             show("value", x->dims));
+    // The document's dimensions must lead: b, t, then the rest.
+    if (document) {
+      Dims order = document->dims;
+      for (Dim *dim : x->dims)
+        if (!contains(order, dim))
+          order.push_back(dim);
+      x = emit.materialise(x, order);
+    }
+    return Value{emit.shift(x, document, along, int64_t(by), expr.place)};
+  }
+  known = false;
+  return {};
+}
+
+/// lo, hi = split[k](x, r, r): pieces by the names of their dimensions.
+Value Tracer::split(const Expr &expr, Scope &scope) {
+  if (expr.brackets.size() != 1 || expr.arguments.size() < 3)
+    refuse(expr.place, "split is written split[k](x, r, s): a value and the "
+                       "names of the pieces' dimensions");
+  Dim *along = needDim(*expr.brackets[0].value, scope);
+  NodePtr x = node(evaluate(*expr.arguments[0].value, scope), expr.place);
+  if (!contains(x->dims, along))
+    refuse(expr.place, "there is no dimension " + along->name + " in " +
+                           show("value", x->dims));
+  settle(x, false);
+  int64_t left = along->size, unnamed = 0;
+  std::vector<std::string> names;
+  for (size_t n = 1; n < expr.arguments.size(); ++n) {
+    const Expr &name = *expr.arguments[n].value;
+    if (name.kind != Expr::Name)
+      refuse(name.place, "expected the name of a piece's dimension");
+    names.push_back(name.name);
+    Dim *dim = nullptr;
+    for (Scope *s = &scope; s && !dim; s = s->parent)
+      if (auto found = s->dims.find(name.name); found != s->dims.end())
+        dim = found->second;
+    dim ? left -= dim->size : ++unnamed;
+  }
+  if (left < 0 || (unnamed && left % unnamed) || (!unnamed && left))
+    refuse(expr.place, "the pieces do not add up to " + along->name + " = " +
+                           std::to_string(along->size));
+  std::vector<Value> pieces;
+  int64_t offset = 0;
+  for (const std::string &name : names) {
+    if (!scope.dims.count(name)) {
+      // A piece's name belongs to the function that splits.
+      std::string key = name + "/" + along->name;
+      scope.dims[name] = dimNamed(key, left / unnamed);
+    }
+    Dim *piece = scope.dims[name];
+    pieces.push_back(Value{emit.slice(x, along, offset, piece, expr.place)});
+    offset += piece->size;
+  }
+  return Value{pieces};
+}
+
+/// Binds a signature's dimension names to the argument's dimensions.
+void Tracer::bindArgument(const ParameterDecl &decl, Value &value,
+                          Scope &callee, const Place &place) {
+  if (!decl.dims) {
+    if (value.node()) {
+      NodePtr x = std::get<NodePtr>(value.is);
+      bool lazy = x->dims.empty() || x->type == Type::Bool;
+      if (!lazy) {
+        settle(x, false);
+        value = Value{x};
+      }
+    }
+    callee.names[decl.name] = value;
+    return;
+  }
+  NodePtr x = node(value, place);
+  settle(x, false);
+  Dims open; // dimensions that no earlier name claims
+  bool rest = false;
+  size_t fresh = 0;
+  for (const DimSpec &spec : *decl.dims) {
+    rest |= spec.kind == DimSpec::Rest;
+    fresh += spec.kind == DimSpec::Name && !callee.dims.count(spec.name);
+  }
+  for (Dim *dim : x->dims) {
+    bool claimed = false;
+    for (const DimSpec &spec : *decl.dims)
+      if (auto found = callee.dims.find(spec.name); found != callee.dims.end())
+        claimed |= found->second == dim;
+    if (!claimed)
+      open.push_back(dim);
+  }
+  for (const DimSpec &spec : *decl.dims)
+    if (auto found = callee.dims.find(spec.name);
+        spec.kind == DimSpec::Name && found != callee.dims.end() &&
+        !contains(x->dims, found->second))
+      refuse(place, "'" + decl.name + "' is to have dimension " +
+                        found->second->name + " = " +
+                        std::to_string(found->second->size) + ", but is " +
+                        show(x->name.empty() ? "value" : x->name, x->dims));
+  if (open.size() < fresh || (!rest && open.size() != fresh))
+    refuse(place, "'" + decl.name + "' takes " +
+                      std::to_string(decl.dims->size()) +
+                      " dimension(s), but is " +
+                      show(x->name.empty() ? "value" : x->name, x->dims));
+  size_t next = open.size() - fresh;
+  for (const DimSpec &spec : *decl.dims)
+    if (spec.kind == DimSpec::Name && !callee.dims.count(spec.name))
+      callee.dims[spec.name] = open[next++];
+  callee.names[decl.name] = Value{x};
+}
+
+Value Tracer::callFunction(const Function &function, const Expr &call,
+                           Scope &scope) {
+  if (++depth > 64)
+    refuse(call.place, "functions call each other without end: '" +
+                           function.name + "'");
+  Scope callee;
+  callee.function = &function;
+  size_t dims = 0;
+  for (const BracketItem &item : call.brackets) {
+    if (!item.value || dims >= function.dimArguments.size())
+      refuse(item.place, "'" + function.name + "' takes " +
+                             std::to_string(function.dimArguments.size()) +
+                             " dimension(s) in brackets");
+    callee.dims[function.dimArguments[dims++]] = needDim(*item.value, scope);
+  }
+  if (dims != function.dimArguments.size())
+    refuse(call.place, "'" + function.name + "' needs " +
+                           std::to_string(function.dimArguments.size()) +
+                           " dimension(s) in brackets: " + function.name + "[" +
+                           function.dimArguments[dims] + "](...)");
+  std::map<std::string, const Argument *> given;
+  size_t position = 0;
+  for (const Argument &argument : call.arguments) {
+    std::string name = argument.keyword;
+    if (name.empty()) {
+      if (position >= function.parameters.size())
+        refuse(argument.value->place,
+               "'" + function.name + "' takes " +
+                   std::to_string(function.parameters.size()) +
+                   " argument(s)");
+      name = function.parameters[position++].name;
+    }
+    bool takes = false;
+    std::vector<std::string> names;
+    for (const ParameterDecl &decl : function.parameters) {
+      takes |= decl.name == name;
+      names.push_back(decl.name);
+    }
+    std::string near = nearestName(name, names);
+    if (!takes)
+      refuse(argument.value->place,
+             "'" + function.name + "' has no argument '" + name + "'" +
+                 (near.empty() ? "" : "; did you mean '" + near + "'?"));
+    if (!given.emplace(name, &argument).second)
+      refuse(argument.value->place, "argument '" + name + "' is given twice");
+  }
+  for (const ParameterDecl &decl : function.parameters) {
+    auto found = given.find(decl.name);
+    if (found == given.end() && !decl.initial)
+      refuse(call.place,
+             "'" + function.name + "' needs its argument '" + decl.name + "'");
+    Value value = found == given.end()
+                      ? evaluate(*decl.initial, callee)
+                      : evaluate(*found->second->value, scope);
+    bindArgument(decl, value, callee,
+                 found == given.end() ? decl.place
+                                      : found->second->value->place);
+  }
+  auto result = run(function.body, callee);
+  --depth;
+  if (!result)
+    refuse(function.place, "'" + function.name + "' returns nothing");
+  return *result;
+}
+
+/// attention(q, key, v, keep = ..., scale = ...): the head dimensions follow
+/// from q's and key's names.
+Value Tracer::attention(const Expr &expr, Scope &scope) {
+  std::vector<NodePtr> operands;
+  const Argument *keep = nullptr;
+  double scale = 0;
+  for (const Argument &argument : expr.arguments) {
+    if (argument.keyword.empty()) {
+      NodePtr x = node(evaluate(*argument.value, scope), expr.place);
+      settle(x, false);
+      operands.push_back(x);
+    } else if (argument.keyword == "keep") {
+      keep = &argument;
+    } else if (argument.keyword == "scale") {
+      scale = number(*argument.value, scope, "attention's scale");
+    } else {
+      refuse(argument.value->place,
+             "attention's '" + argument.keyword +
+                 "' (rule 7 of the graph language) is not available in this "
+                 "version of ltc");
+    }
+  }
+  if (operands.size() != 3)
+    refuse(expr.place, "attention takes q, key and v, then keep = ...");
+  NodePtr q = operands[0], key = operands[1], v = operands[2];
+  Dim *b = lookupDim("b", scope), *t = lookupDim("t", scope);
+  q = openGroups(q, key->dims);
+  auto need = [&](bool holds) {
+    if (!holds)
+      refuse(expr.place, "attention needs q[b, t, heads, k], key[b, t, heads, "
+                         "k], v[b, t, heads, c] (heads of q may be a group of "
+                         "key's), found " +
+                             show("q", q->dims) + ", " +
+                             show("key", key->dims) + ", " +
+                             show("v", v->dims));
+  };
+  need(key->dims.size() == 4 && v->dims.size() == 4 && q->dims.size() >= 4);
+  Dim *k = key->dims[3], *g = key->dims[2], *c = v->dims[3];
+  need(contains(q->dims, k) && contains(q->dims, g) && contains(v->dims, g));
+  Dim *r = nullptr;
+  for (Dim *dim : q->dims)
+    if (dim != b && dim != t && dim != k && dim != g)
+      r = dim;
+  need(q->dims.size() == (r ? 5u : 4u));
+  Dim *one = dimNamed("(one)", 1);
+  Dims qDims = {b, t, g, r ? r : one, k};
+  q = emit.materialise(q, r ? qDims : Dims{b, t, g, k});
+  if (!r)
+    q = emit.reshape(q, qDims, expr.place);
+  key = emit.materialise(key, {b, t, g, k});
+  v = emit.materialise(v, {b, t, g, c});
+  if (scale == 0)
+    scale = 1 / std::sqrt(double(k->size));
+
+  // keep is read at (t, u); u is t under another name.
+  Scope inside;
+  inside.parent = &scope;
+  inside.function = scope.function;
+  std::string tName = "t", uName = "u";
+  if (keep && keep->bound) {
+    if (keep->binders.size() != 2)
+      refuse(expr.place, "keep is written keep(t, u) = ...");
+    tName = keep->binders[0];
+    uName = keep->binders[1];
+  }
+  Dim *u = dimNamed(uName, t->size);
+  inside.dims[tName] = t;
+  inside.dims[uName] = u;
+  NodePtr condition;
+  if (keep) {
+    Value value = evaluate(*keep->value, inside);
+    if (value.node())
+      condition = std::get<NodePtr>(value.is);
+    else if (!value.truth() || !std::get<bool>(value.is))
+      refuse(expr.place, "keep is a condition on indices and documents");
+    if (condition && condition->type != Type::Bool)
+      refuse(expr.place, "keep is a condition on indices and documents");
+  }
+  std::vector<NodePtr> leaves;
+  if (condition)
+    Emit::collectLeaves(condition, leaves);
+  SmallVector<mlir::Value> extras;
+  SmallVector<AffineMap> maps;
+  Dims letters = {b, g, r ? r : one, t, u};
+  OpBuilder &builder = emit.builder;
+  for (const NodePtr &leaf : leaves) {
+    SmallVector<AffineExpr> picks;
+    for (Dim *dim : leaf->dims) {
+      if (!contains(letters, dim))
+        refuse(expr.place, "keep may read values by b, heads, t or u, not " +
+                               dim->name);
+      picks.push_back(builder.getAffineDimExpr(llvm::find(letters, dim) -
+                                               letters.begin()));
+    }
+    extras.push_back(leaf->value);
+    maps.push_back(AffineMap::get(5, 0, picks, builder.getContext()));
+  }
+  Location loc = emit.at(expr.place);
+  Dims outDims = {b, t, g, r ? r : one, c}, lseDims = {b, t, g, r ? r : one};
+  auto op = AttentionOp::create(
+      builder, loc, emit.tensor(Type::F32, outDims),
+      emit.tensor(Type::F32, lseDims), q->value, key->value, v->value, extras,
+      builder.getF64FloatAttr(scale), builder.getAffineMapArrayAttr(maps));
+  if (condition) {
+    Block *body = builder.createBlock(&op.getKeep());
+    mlir::Type i32 = builder.getI32Type();
+    mlir::Value atT = body->addArgument(i32, loc),
+                atU = body->addArgument(i32, loc);
+    Emit::Scope values;
+    for (const NodePtr &leaf : leaves)
+      values.leaves[leaf.get()] =
+          body->addArgument(emit.element(leaf->type), loc);
+    values.index = [&](Location, Dim *dim) { return dim == u ? atU : atT; };
+    YieldOp::create(builder, loc,
+                    ValueRange{emit.emitScalar(condition, values)});
+    builder.setInsertionPointAfter(op);
+  }
+  NodePtr out = emit.leaf(op.getOutput(), outDims, Type::F32, expr.place);
+  // Close the group again: b, t, heads, c.
+  Dims closed = {b, t};
+  Dim *heads = nullptr;
+  for (auto &[name, dim] : dimTable)
+    if (r && dim->group == std::vector<Dim *>{g, r})
+      heads = dim.get();
+  if (heads)
+    closed.push_back(heads);
+  else if (r)
+    closed.insert(closed.end(), {g, r});
+  else
+    closed.push_back(g);
+  closed.push_back(c);
+  return Value{emit.reshape(out, closed, expr.place)};
+}
+
+Tracer::BlockTrace &Tracer::traceBlock(const Function &block,
+                                       const std::string &key,
+                                       const std::vector<Value> &arguments,
+                                       Scope &outer, const Place &place) {
+  BlockTrace &trace = blockTraces[key];
+  int variants = 0;
+  for (auto &[known, other] : blockTraces)
+    variants += StringRef(known).starts_with(block.name + "(");
+  trace.symbol = block.name + (variants > 1 ? "." + std::to_string(variants - 1)
+                                            : "");
+  OpBuilder::InsertionGuard guard(emit.builder);
+  FuncTrace callee(emit, module, trace.symbol, block.place, true);
+  FuncTrace *caller = current;
+  auto outerImports = std::move(imported);
+  imported.clear();
+  current = &callee;
+  tracing = &trace;
+  Scope scope;
+  scope.function = &block;
+  scope.parent = &outer;
+  for (auto [decl, value] : llvm::zip(block.parameters, arguments)) {
+    Value inside = value;
+    if (value.node()) {
+      NodePtr x = std::get<NodePtr>(value.is);
+      NodePtr here = current->argument(nullptr, x->type, x->dims, decl.place);
+      here->name = decl.name;
+      inside = Value{here};
+    }
+    bindArgument(decl, inside, scope, place);
+  }
+  auto result = run(block.body, scope);
+  if (!result)
+    refuse(block.place, "the block '" + block.name + "' returns nothing");
+  std::vector<Value> values =
+      std::holds_alternative<std::vector<Value>>(result->is)
+          ? std::get<std::vector<Value>>(result->is)
+          : std::vector<Value>{*result};
+  std::vector<NodePtr> nodes;
+  for (const Value &value : values) {
+    NodePtr out = node(value, block.place);
+    settle(out, false);
+    nodes.push_back(out);
+    trace.results.push_back(out->dims);
+    trace.types.push_back(out->type);
+  }
+  callee.finish(nodes, {});
+  current = caller;
+  tracing = nullptr;
+  imported = std::move(outerImports);
+  return trace;
+}
+
+Value Tracer::callBlock(const Function &block, const Expr &call, Scope &scope) {
+  if (tracing)
+    refuse(call.place, "a block calls no other block");
+  if (call.arguments.size() != block.parameters.size())
+    refuse(call.place, "the block '" + block.name + "' takes " +
+                           std::to_string(block.parameters.size()) +
+                           " argument(s), found " +
+                           std::to_string(call.arguments.size()));
+  // One function per tuple of shapes and known arguments.
+  std::string key = block.name + "(";
+  std::vector<Value> arguments;
+  for (const Argument &argument : call.arguments) {
+    Value value = evaluate(*argument.value, scope);
+    if (value.node()) {
+      NodePtr x = std::get<NodePtr>(value.is);
+      settle(x, false);
+      value = Value{x};
+      key += show("", x->dims);
+    } else if (value.number()) {
+      key += std::to_string(std::get<double>(value.is));
+    } else if (value.truth()) {
+      key += std::get<bool>(value.is) ? "true" : "false";
+    } else if (value.text()) {
+      key += std::get<std::string>(value.is);
+    }
+    key += ",";
+    arguments.push_back(value);
+  }
+  auto found = blockTraces.find(key);
+  BlockTrace &trace = found == blockTraces.end()
+                          ? traceBlock(block, key, arguments, scope, call.place)
+                          : found->second;
+  auto callee = cast<func::FuncOp>(module.lookupSymbol(trace.symbol));
+  // The callee's arguments in order: values, then parameters and captures as
+  // its body first read them.
+  SmallVector<mlir::Value> operands;
+  for (const Value &value : arguments)
+    if (value.node())
+      operands.push_back(std::get<NodePtr>(value.is)->value);
+  std::string prefix =
+      block.external.empty() ? "" : substitute(block.external, scope) + ".";
+  size_t parameter = 0, capture = 0;
+  for (const std::string &kind : trace.order) {
+    if (kind == "parameter") {
+      Parameter real = trace.parameters[parameter++];
+      real.name = prefix + substitute(real.name, scope);
+      operands.push_back(parameterArgument(real)->value);
+      continue;
+    }
+    Value *value = lookup(trace.captures[capture++], scope);
+    operands.push_back(std::get<NodePtr>(value->is)->value);
+  }
+  auto op = func::CallOp::create(emit.builder, emit.at(call.place), callee,
+                                 operands);
+  std::vector<Value> results;
+  for (auto [n, dims] : llvm::enumerate(trace.results))
+    results.push_back(Value{
+        emit.leaf(op.getResult(n), dims, trace.types[n], call.place)});
+  return results.size() == 1 ? results[0] : Value{results};
+}
+
+} // namespace ltc::graph

@@ -1,0 +1,654 @@
+// SPDX-License-Identifier: Apache-2.0
+// Statements, names and dimensions. Expressions: TraceExpr.cpp; calls and
+// blocks: TraceCall.cpp.
+#include "frontend/graph/Tracer.h"
+#include <cmath>
+
+using namespace mlir;
+
+namespace ltc::graph {
+
+FuncTrace::FuncTrace(Emit &emit, ModuleOp module, std::string name,
+                     Place place, bool isPrivate)
+    : emit(emit) {
+  OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
+  function = func::FuncOp::create(builder, emit.at(place), name,
+                                  builder.getFunctionType({}, {}));
+  if (isPrivate)
+    function.setPrivate();
+  function.addEntryBlock();
+  emit.builder.setInsertionPointToEnd(&function.getBody().front());
+}
+
+NodePtr FuncTrace::argument(DictionaryAttr bind, Type type, const Dims &dims,
+                            Place place) {
+  for (auto [n, known] : llvm::enumerate(binds))
+    if (bind && known == bind)
+      return arguments[n];
+  mlir::Value value = function.getBody().front().addArgument(
+      emit.tensor(type, dims), emit.at(place));
+  binds.push_back(bind);
+  arguments.push_back(emit.leaf(value, dims, type, place));
+  return arguments.back();
+}
+
+void FuncTrace::finish(ArrayRef<NodePtr> results,
+                       ArrayRef<DictionaryAttr> resultBinds) {
+  SmallVector<mlir::Value> values;
+  SmallVector<mlir::Type> types, inputs;
+  for (const NodePtr &result : results) {
+    values.push_back(result->value);
+    types.push_back(result->value.getType());
+  }
+  func::ReturnOp::create(emit.builder, function.getLoc(), values);
+  for (BlockArgument argument : function.getBody().front().getArguments())
+    inputs.push_back(argument.getType());
+  function.setFunctionType(
+      FunctionType::get(function.getContext(), inputs, types));
+  for (auto [n, bind] : llvm::enumerate(binds))
+    if (bind)
+      function.setArgAttr(n, "ltc.bind", bind);
+  for (auto [n, bind] : llvm::enumerate(resultBinds))
+    if (bind)
+      function.setResultAttr(n, "ltc.bind", bind);
+}
+
+std::vector<int64_t> Parameter::fileShape() const {
+  std::vector<int64_t> shape;
+  for (const Dims &entry : entries) {
+    int64_t size = 1;
+    for (Dim *dim : entry)
+      size *= dim->size;
+    shape.push_back(size);
+  }
+  return shape;
+}
+int64_t Parameter::elements() const {
+  int64_t count = 1;
+  for (int64_t size : fileShape())
+    count *= size;
+  return count;
+}
+
+void Library::add(const File &file) {
+  for (const auto &function : file.functions) {
+    auto &kind = function->kind == Function::Model       ? models
+                 : function->kind == Function::Loss      ? losses
+                 : function->kind == Function::Optimizer ? optimizers
+                 : function->kind == Function::Schedule  ? schedules
+                                                         : functions;
+    kind[function->name] = function;
+  }
+}
+
+std::string nearestName(const std::string &name,
+                        const std::vector<std::string> &names) {
+  std::string best;
+  unsigned bestDistance = unsigned(name.size() / 3 + 2);
+  for (const std::string &candidate : names) {
+    unsigned distance = StringRef(name).edit_distance(candidate);
+    if (distance < bestDistance) {
+      best = candidate;
+      bestDistance = distance;
+    }
+  }
+  return best;
+}
+
+std::map<std::string, Value> Tracer::readSettings(
+    const Function &text, const Given &given,
+    std::function<Value(const ParameterDecl &, double)> scalar) {
+  Scope scope;
+  scope.function = &text;
+  for (const ParameterDecl &decl : text.parameters) {
+    if (!decl.type.empty() && decl.type != "number") {
+      if (decl.type != "model")
+        refuse(decl.place, "an argument of type '" + decl.type +
+                               "' (rule 12 of the graph language) is not "
+                               "available in this version of ltc");
+      scope.names[decl.name] = Value{std::string("model")};
+      continue;
+    }
+    auto found = given.find(decl.name);
+    Value value;
+    if (found != given.end())
+      value = found->second;
+    else if (decl.initial)
+      value = evaluate(*decl.initial, scope);
+    else
+      refuse(decl.place, "'" + text.name + "' needs a value for '" +
+                             decl.name + "': it has no default");
+    if (scalar && value.number())
+      value = scalar(decl, std::get<double>(value.is));
+    scope.names[decl.name] = value;
+  }
+  return scope.names;
+}
+
+// Names and dimensions.
+
+Dim *Tracer::dimNamed(const std::string &name, int64_t size) {
+  auto &dim = dimTable[name];
+  if (!dim)
+    dim = std::make_unique<Dim>(Dim{name, size, {}, {}});
+  return dim.get();
+}
+
+Dim *Tracer::lookupDim(const std::string &name, Scope &scope) {
+  for (Scope *s = &scope; s; s = s->parent)
+    if (auto found = s->dims.find(name); found != s->dims.end())
+      return found->second;
+  if (auto fixed = fixedDims.find(name); fixed != fixedDims.end())
+    return dimNamed(name, fixed->second);
+  if (auto known = dimTable.find(name); known != dimTable.end())
+    return known->second.get();
+  auto setting = settings.find(name);
+  if (setting == settings.end() || !setting->second.number())
+    return nullptr;
+  double size = std::get<double>(setting->second.is);
+  if (size < 1 || size != std::floor(size))
+    refuse(scope.function ? scope.function->place : Place(),
+           "the size of dimension '" + name + "' is " + std::to_string(size) +
+               "; it must be a whole number of at least 1");
+  return dimNamed(name, int64_t(size));
+}
+
+Dim *Tracer::needDim(const std::string &name, Scope &scope,
+                     const Place &place) {
+  Dim *dim = lookupDim(name, scope);
+  if (dim)
+    return dim;
+  std::vector<std::string> names;
+  for (auto &[known, unused] : dimTable)
+    names.push_back(known);
+  for (auto &[known, value] : settings)
+    if (value.number())
+      names.push_back(known);
+  std::string near = nearestName(name, names);
+  refuse(place, "no dimension or setting is named '" + name + "'" +
+                    (near.empty() ? "" : "; did you mean '" + near + "'?"));
+}
+Dim *Tracer::needDim(const Expr &expr, Scope &scope) {
+  if (expr.kind != Expr::Name)
+    refuse(expr.place, "expected the name of a dimension");
+  return needDim(expr.name, scope, expr.place);
+}
+
+Dim *Tracer::declareConcat(const DimSpec &spec, Scope &scope) {
+  Dim made;
+  for (const DimSpec &segment : spec.parts) {
+    int64_t size = 1;
+    Dims dims;
+    made.name += made.name.empty() ? "(" : " | ";
+    for (const DimSpec &part : segment.parts) {
+      Dim *dim = needDim(part.name, scope, part.place);
+      size *= dim->size;
+      made.name += (dims.empty() ? "" : " ") + part.name;
+      dims.push_back(dim);
+    }
+    made.size += size;
+    made.segments.push_back(dims);
+  }
+  made.name += ")";
+  auto &dim = dimTable[made.name];
+  if (!dim)
+    dim = std::make_unique<Dim>(made);
+  return dim.get();
+}
+
+Dims Tracer::inner(const DimSpec &spec, Scope &scope, bool) {
+  if (spec.kind == DimSpec::Name)
+    return {needDim(spec.name, scope, spec.place)};
+  if (spec.kind == DimSpec::Concat)
+    return {declareConcat(spec, scope)};
+  if (spec.kind == DimSpec::Rest)
+    refuse(spec.place, "'..' has no meaning here: name the dimensions");
+  Dims dims;
+  for (const DimSpec &part : spec.parts)
+    for (Dim *dim : inner(part, scope, false))
+      dims.push_back(dim);
+  return dims;
+}
+
+Value *Tracer::lookup(const std::string &name, Scope &scope, Scope **owner) {
+  for (Scope *s = &scope; s; s = s->parent)
+    if (auto found = s->names.find(name); found != s->names.end()) {
+      if (owner)
+        *owner = s;
+      return &found->second;
+    }
+  auto found = settings.find(name);
+  return found == settings.end() ? nullptr : &found->second;
+}
+
+/// A tensor of another function enters this one as an argument.
+NodePtr Tracer::import(const std::string &name, NodePtr node) {
+  if (node->kind != Node::Leaf || !tracing || !node->value)
+    return node;
+  auto owner =
+      node->value.getParentRegion()->getParentOfType<func::FuncOp>();
+  if (owner == current->function)
+    return node;
+  NodePtr &known = imported[name];
+  if (!known) {
+    known = current->argument(nullptr, node->type, node->dims, node->place);
+    known->parameter = node->parameter;
+    known->entries = node->entries;
+    known->name = node->name;
+    tracing->captures.push_back(name);
+    tracing->order.push_back("capture");
+  }
+  return known;
+}
+
+std::string Tracer::substitute(std::string text, Scope &scope) {
+  for (size_t open; (open = text.find('{')) != std::string::npos;) {
+    size_t close = text.find('}', open);
+    std::string name = text.substr(open + 1, close - open - 1);
+    Value *value = lookup(name, scope);
+    if (close == std::string::npos || !value || !value->number())
+      refuse(scope.function ? scope.function->place : Place(),
+             "the external name \"" + text + "\" names {" + name +
+                 "}, which is no loop index or setting here");
+    text.replace(open, close - open + 1,
+                 std::to_string(int64_t(std::get<double>(value->is))));
+  }
+  return text;
+}
+
+// Statements.
+
+std::optional<Value> Tracer::run(const Body &body, Scope &scope) {
+  for (const StmtPtr &stmt : body)
+    if (std::optional<Value> result = run(*stmt, scope))
+      return result;
+  return std::nullopt;
+}
+
+std::optional<Value> Tracer::run(const Stmt &stmt, Scope &scope) {
+  switch (stmt.kind) {
+  case Stmt::Return: {
+    if (stmt.more.empty())
+      return evaluate(*stmt.value, scope);
+    std::vector<Value> values = {evaluate(*stmt.value, scope)};
+    for (const ExprPtr &more : stmt.more)
+      values.push_back(evaluate(*more, scope));
+    return Value{values};
+  }
+  case Stmt::For: {
+    double count = number(*stmt.value, scope, "a loop's count");
+    for (int64_t i = 0; i < int64_t(count); ++i) {
+      scope.names[stmt.name] = Value{double(i)};
+      if (auto result = run(stmt.body, scope))
+        return result;
+    }
+    scope.names.erase(stmt.name);
+    return std::nullopt;
+  }
+  case Stmt::If: {
+    Value condition = evaluate(*stmt.value, scope);
+    if (condition.node())
+      refuse(stmt.place, "'if' needs a condition on settings, known when "
+                         "compiling; for values write where(c, a, b)");
+    bool yes = condition.truth() ? std::get<bool>(condition.is)
+                                 : !condition.none();
+    return run(yes ? stmt.body : stmt.otherwise, scope);
+  }
+  case Stmt::Assert: {
+    Value condition = evaluate(*stmt.value, scope);
+    if (!condition.truth())
+      refuse(stmt.place, "'assert' needs a condition on settings and sizes");
+    if (!std::get<bool>(condition.is))
+      refuse(stmt.place, stmt.text.empty() ? "this assertion does not hold"
+                                           : stmt.text);
+    return std::nullopt;
+  }
+  case Stmt::Assign:
+    assign(stmt, scope);
+    return std::nullopt;
+  case Stmt::Term:
+    declareTerm(stmt, scope);
+    return std::nullopt;
+  case Stmt::Dim:
+    declareDim(stmt, scope);
+    return std::nullopt;
+  case Stmt::Input:
+    declareInput(stmt, scope);
+    return std::nullopt;
+  case Stmt::Param:
+    declareParam(stmt, scope);
+    return std::nullopt;
+  case Stmt::Block:
+    scope.blocks[stmt.function->name] = stmt.function;
+    return std::nullopt;
+  case Stmt::State: // made by the program before the clause runs
+    return std::nullopt;
+  case Stmt::Project:
+    break;
+  }
+  refuse(stmt.place, "this statement is not available here");
+}
+
+void Tracer::assign(const Stmt &stmt, Scope &scope) {
+  Value value = evaluate(*stmt.value, scope);
+  if (stmt.targets.size() == 1)
+    return assignTo(stmt.targets[0], std::move(value), scope);
+  auto *values = std::get_if<std::vector<Value>>(&value.is);
+  std::vector<Value> parts;
+  if (!values && value.node()) {
+    // q, key, v = ... opens a concatenation.
+    NodePtr whole = std::get<NodePtr>(value.is);
+    Dim *concat = nullptr;
+    for (Dim *dim : whole->dims)
+      if (!dim->segments.empty())
+        concat = dim;
+    if (!concat)
+      refuse(stmt.place, "expected " + std::to_string(stmt.targets.size()) +
+                             " values or a concatenated dimension on the "
+                             "right, found " +
+                             show("value", whole->dims));
+    int64_t offset = 0;
+    for (const Dims &segment : concat->segments) {
+      int64_t size = 1;
+      for (Dim *dim : segment)
+        size *= dim->size;
+      Dim *flat = dimNamed(concat->name + "." + std::to_string(offset), size);
+      NodePtr part = emit.slice(whole, concat, offset, flat, stmt.place);
+      Dims dims;
+      for (Dim *dim : part->dims)
+        if (dim == flat)
+          dims.insert(dims.end(), segment.begin(), segment.end());
+        else
+          dims.push_back(dim);
+      if (dims.size() != part->dims.size())
+        part = emit.reshape(part, dims, stmt.place);
+      else
+        part->dims = dims;
+      parts.push_back(Value{part});
+      offset += size;
+    }
+    values = &parts;
+  }
+  if (!values || values->size() != stmt.targets.size())
+    refuse(stmt.place,
+           "expected " + std::to_string(stmt.targets.size()) +
+               " values on the right, found " +
+               std::to_string(values ? values->size() : 1));
+  for (size_t i = 0; i < stmt.targets.size(); ++i)
+    assignTo(stmt.targets[i], (*values)[i], scope);
+}
+
+/// Refuses an outer product that nobody asked for.
+void Tracer::settle(NodePtr &node, bool allowed) {
+  if (node->outer && !allowed)
+    refuse(*node->outer,
+           node->outerText + ": each side has dimensions that the other lacks; "
+                             "name the result's dimensions on the left "
+                             "(x[a, b] = ...) or sum over one");
+  node = emit.materialise(node);
+}
+
+void Tracer::assignTo(const Stmt::Target &target, Value value, Scope &scope) {
+  if (target.dims && !value.node())
+    refuse(target.place, "'" + target.name + "' is one number: it has no "
+                                             "dimensions");
+  if (value.node()) {
+    NodePtr node = std::get<NodePtr>(value.is);
+    // Scalars stay lazy: they are computed where they meet a tensor.
+    bool scalar = node->dims.empty() && node->type == Type::F64;
+    if (target.dims) {
+      Dims order;
+      bool rest = false;
+      for (const DimSpec &spec : *target.dims) {
+        rest |= spec.kind == DimSpec::Rest;
+        if (spec.kind != DimSpec::Rest)
+          for (Dim *dim : inner(spec, scope, false))
+            order.push_back(dim);
+      }
+      for (Dim *dim : order)
+        if (!contains(node->dims, dim))
+          refuse(target.place, "'" + target.name + "' is to have dimension " +
+                                   dim->name + ", but the right side is " +
+                                   show("value", node->dims));
+      if (!rest && order.size() != node->dims.size())
+        refuse(target.place, "the left side names " +
+                                 show(target.name, order) +
+                                 ", the right side is " +
+                                 show("value", node->dims));
+      node->outer.reset();
+      node = emit.materialise(node, rest ? Dims() : order);
+    } else if (!scalar) {
+      settle(node, false);
+    }
+    if (node->name.empty() && node->kind == Node::Leaf) {
+      node = std::make_shared<Node>(*node);
+      node->name = target.name;
+    }
+    value = Value{node};
+  }
+  scope.names[target.name] = std::move(value);
+}
+
+void Tracer::declareDim(const Stmt &stmt, Scope &scope) {
+  if (stmt.value) {
+    double size = number(*stmt.value, scope, "a dimension's size");
+    if (size < 1 || size != std::floor(size))
+      refuse(stmt.place, "the size of dimension '" + stmt.name +
+                             "' must be a whole number of at least 1");
+    scope.dims[stmt.name] = dimNamed(stmt.name, int64_t(size));
+    return;
+  }
+  // dim heads = (kv group): the one part without a size is the quotient.
+  Dim *whole = needDim(stmt.name, scope, stmt.place);
+  int64_t known = 1;
+  const DimSpec *open = nullptr;
+  for (const DimSpec &part : stmt.dim.parts) {
+    Dim *dim = lookupDim(part.name, scope);
+    if (!dim && open)
+      refuse(part.place, "only one part of a group may be without a size");
+    if (dim)
+      known *= dim->size;
+    else
+      open = &part;
+  }
+  if (whole->size % known || (!open && whole->size != known))
+    refuse(stmt.place, "dimension " + stmt.name + " = " +
+                           std::to_string(whole->size) +
+                           " is not the product of its parts (" +
+                           std::to_string(known) + ")");
+  if (open)
+    dimNamed(open->name, whole->size / known);
+  for (const DimSpec &part : stmt.dim.parts)
+    whole->group.push_back(needDim(part.name, scope, part.place));
+}
+
+void Tracer::declareInput(const Stmt &stmt, Scope &scope) {
+  for (const Stmt::InputDecl &decl : stmt.inputs) {
+    static const std::map<std::string, Type> kinds = {
+        {"token", Type::I32},    {"position", Type::I32},
+        {"document", Type::I32}, {"label", Type::I32},
+        {"labels", Type::I32},   {"mask", Type::F32}};
+    auto kind = kinds.find(decl.kind);
+    if (kind == kinds.end())
+      refuse(decl.place, "an input is a token, position, document, label or "
+                         "mask, not '" +
+                             decl.kind + "'");
+    Dims dims;
+    for (const DimSpec &spec : decl.dims)
+      for (Dim *dim : inner(spec, scope, false))
+        dims.push_back(dim);
+    OpBuilder &b = emit.builder;
+    std::string kindName = decl.kind == "labels" ? "label" : decl.kind;
+    auto bind = b.getDictionaryAttr(
+        {b.getNamedAttr("class", b.getStringAttr("input")),
+         b.getNamedAttr("name", b.getStringAttr(decl.name)),
+         b.getNamedAttr("kind", b.getStringAttr(kindName))});
+    NodePtr node = current->argument(bind, kind->second, dims, decl.place);
+    node->name = decl.name;
+    scope.names[decl.name] = Value{node};
+  }
+}
+
+void Tracer::declareParam(const Stmt &stmt, Scope &scope) {
+  if (stmt.param.condition) {
+    Value condition = evaluate(*stmt.param.condition, scope);
+    if (!condition.truth())
+      refuse(stmt.place, "'if' behind a parameter needs a condition on "
+                         "settings");
+    if (!std::get<bool>(condition.is)) {
+      scope.names[stmt.name] = Value{None{}};
+      return;
+    }
+  }
+  Parameter parameter;
+  parameter.place = stmt.place;
+  parameter.role = stmt.param.role;
+  for (const DimSpec &spec : stmt.param.dims) {
+    Dims entry = inner(spec, scope, false);
+    parameter.dims.insert(parameter.dims.end(), entry.begin(), entry.end());
+    parameter.entries.push_back(entry);
+  }
+  bool small = parameter.entries.size() < 2;
+  bool exempt = parameter.role == "norm" || parameter.role == "bias" ||
+                parameter.role == "embedding";
+  parameter.decays = stmt.param.decays.value_or(!small && !exempt);
+  parameter.init = "zeros";
+  if (const Expr *init = stmt.param.init.get()) {
+    parameter.init = init->name;
+    if (init->kind == Expr::Call && init->name == "normal" &&
+        init->arguments.size() == 1)
+      parameter.scale =
+          number(*init->arguments[0].value, scope, "a standard deviation");
+    else if (init->name != "ones" && init->name != "zeros")
+      refuse(init->place, "a parameter starts as normal(std), ones or zeros");
+  }
+  parameter.name = stmt.param.external.empty() ? stmt.name
+                                               : stmt.param.external;
+  NodePtr node;
+  if (tracing) {
+    // Of a block: its caller names the real parameter.
+    node = current->argument(nullptr, Type::F32, parameter.dims, stmt.place);
+    tracing->parameters.push_back(parameter);
+    tracing->order.push_back("parameter");
+  } else {
+    parameter.name = substitute(parameter.name, scope);
+    node = parameterArgument(parameter);
+  }
+  node = std::make_shared<Node>(*node);
+  node->parameter = true;
+  node->entries = parameter.entries;
+  node->name = stmt.name;
+  scope.names[stmt.name] = Value{node};
+}
+
+NodePtr Tracer::parameterArgument(const Parameter &parameter) {
+  bool known = false;
+  for (const Parameter &other : parameters)
+    known |= other.name == parameter.name;
+  if (!known)
+    parameters.push_back(parameter);
+  OpBuilder &b = emit.builder;
+  auto bind = b.getDictionaryAttr(
+      {b.getNamedAttr("class", b.getStringAttr("parameter")),
+       b.getNamedAttr("name", b.getStringAttr(parameter.name))});
+  return current->argument(bind, Type::F32, parameter.dims, parameter.place);
+}
+
+/// term name = sum[..] x / count[..] mask, or / count[b].
+void Tracer::declareTerm(const Stmt &stmt, Scope &scope) {
+  const Expr &value = *stmt.value;
+  bool ratio = value.kind == Expr::Binary && value.name == "/" &&
+               value.args[1]->kind == Expr::Reduce &&
+               value.args[1]->name == "count";
+  if (!ratio)
+    refuse(stmt.place, "a term is a sum divided by a count: term " +
+                           stmt.name + " = sum[..] x / count[..] mask");
+  if (!scope.terms)
+    refuse(stmt.place, "a term stands in a loss; terms inside models and "
+                       "blocks (rule 12 of the graph language) are not "
+                       "available in this version of ltc");
+  Term term;
+  term.name = stmt.name;
+  term.sum = node(evaluate(*value.args[0], scope), stmt.place);
+  if (!term.sum->dims.empty())
+    refuse(stmt.place, "a term's sum still has dimensions: " +
+                           show(stmt.name, term.sum->dims));
+  term.sum = emit.materialise(emit.cast(term.sum, Type::F32, stmt.place));
+  const Expr &count = *value.args[1];
+  if (!count.args.empty()) {
+    const Expr &input = *count.args[0];
+    Value *known =
+        input.kind == Expr::Name ? lookup(input.name, scope) : nullptr;
+    if (!known || !known->node() ||
+        std::get<NodePtr>(known->is)->name != input.name)
+      refuse(count.place, "count[..] takes a declared input such as mask");
+    term.countInput = input.name;
+  }
+  scope.terms->push_back(term);
+}
+
+// Entry points.
+
+NodePtr Tracer::node(const Value &value, const Place &place) {
+  if (value.node())
+    return std::get<NodePtr>(value.is);
+  if (value.number())
+    return emit.constant(std::get<double>(value.is), place);
+  refuse(place, "expected a number or a tensor, found a " +
+                    std::string(value.truth()  ? "condition on settings"
+                                : value.text() ? "word"
+                                : value.none() ? "'none'"
+                                               : "list"));
+}
+
+Value Tracer::applyModel(const Function &model) {
+  if (applied)
+    return *applied;
+  Scope scope;
+  scope.function = &model;
+  auto result = run(model.body, scope);
+  if (!result)
+    refuse(model.place, "the model '" + model.name + "' returns nothing");
+  if (result->node()) {
+    NodePtr out = std::get<NodePtr>(result->is);
+    settle(out, false);
+    result = Value{out};
+  }
+  applied = result;
+  return *result;
+}
+
+std::vector<Term> Tracer::traceLoss(const Function &loss,
+                                    std::map<std::string, Value> settings) {
+  std::vector<Term> terms;
+  Scope scope;
+  scope.function = &loss;
+  scope.names = std::move(settings);
+  scope.terms = &terms;
+  run(loss.body, scope);
+  if (terms.empty())
+    refuse(loss.place, "the loss '" + loss.name + "' has no term");
+  return terms;
+}
+
+std::map<std::string, Value>
+Tracer::traceClause(const Function::Clause &clause,
+                    std::map<std::string, Value> names) {
+  Scope scope;
+  scope.names = std::move(names);
+  run(clause.body, scope);
+  return scope.names;
+}
+
+Value Tracer::traceExpression(const Function &function,
+                              std::map<std::string, Value> names) {
+  Scope scope;
+  scope.function = &function;
+  scope.names = std::move(names);
+  auto result = run(function.body, scope);
+  if (!result)
+    refuse(function.place, "'" + function.name + "' returns nothing");
+  return *result;
+}
+
+} // namespace ltc::graph

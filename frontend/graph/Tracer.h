@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs a text at compile time: numbers are computed, loops unrolled, functions
+// inlined, blocks called; what depends on data becomes ops of the function
+// under construction.
+#pragma once
+#include "frontend/graph/Emit.h"
+#include "frontend/graph/Lexer.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include <functional>
+#include <map>
+#include <set>
+
+namespace ltc::graph {
+
+/// A func.func whose arguments appear as they are first read.
+class FuncTrace {
+public:
+  FuncTrace(Emit &emit, mlir::ModuleOp module, std::string name, Place place,
+            bool isPrivate);
+  /// The argument bound to `bind`; made on first use. `bind` may be null: then
+  /// it is always a new one.
+  NodePtr argument(mlir::DictionaryAttr bind, Type type, const Dims &dims,
+                   Place place);
+  /// Ends the function with these results and their binds (null: none).
+  void finish(llvm::ArrayRef<NodePtr> results,
+              llvm::ArrayRef<mlir::DictionaryAttr> binds);
+  mlir::func::FuncOp function;
+
+private:
+  Emit &emit;
+  std::vector<mlir::DictionaryAttr> binds;
+  std::vector<NodePtr> arguments;
+};
+
+/// A parameter of the model, as files know it.
+struct Parameter {
+  std::string name;          ///< external
+  std::vector<Dims> entries; ///< the file's dimensions; a group is several
+  Dims dims;                 ///< inner
+  std::string role;
+  bool decays = false;
+  std::string init;          ///< "normal", "ones", "zeros"
+  double scale = 0;          ///< of normal
+  Place place;
+  std::vector<int64_t> fileShape() const;
+  int64_t elements() const;
+};
+
+struct Term {
+  std::string name;
+  NodePtr sum;
+  std::string countInput; ///< empty: rows
+};
+
+/// The texts in reach, by kind and name.
+struct Library {
+  std::map<std::string, std::shared_ptr<Function>> functions, models, losses,
+      optimizers, schedules;
+  void add(const File &file);
+};
+
+class Tracer {
+public:
+  Tracer(const Library &library, Emit &emit, mlir::ModuleOp module)
+      : library(library), emit(emit), module(module) {}
+
+  // What a program sets before it traces.
+  std::map<std::string, int64_t> fixedDims; ///< b, t and their sizes
+  std::map<std::string, Value> settings;    ///< of the model
+
+  /// A text's settings from given values and defaults, in order of
+  /// declaration. `scalar` makes the value of a number that may change.
+  using Given = std::map<std::string, Value>;
+  std::map<std::string, Value>
+  readSettings(const Function &text, const Given &given,
+               std::function<Value(const ParameterDecl &, double)> scalar);
+
+  /// Starts the function that later calls fill.
+  void begin(FuncTrace &function) {
+    current = &function;
+    applied.reset();
+  }
+  /// Applies the model in the current function; once, whoever asks.
+  Value applyModel(const Function &model);
+  /// Terms of a loss; its calls of a model argument apply `model`.
+  std::vector<Term> traceLoss(const Function &loss,
+                              std::map<std::string, Value> settings);
+  const Function *model = nullptr;
+  /// Runs an optimizer's clause: `names` holds weight, grad, states, ...;
+  /// returns every name's last value.
+  std::map<std::string, Value> traceClause(const Function::Clause &clause,
+                                           std::map<std::string, Value> names);
+  Value traceExpression(const Function &function,
+                        std::map<std::string, Value> names);
+
+  /// In order of first use.
+  std::vector<Parameter> parameters;
+  /// Emits the value as a node (numbers become constants).
+  NodePtr node(const Value &value, const Place &place);
+  Dim *dimNamed(const std::string &name, int64_t size);
+
+private:
+  struct Scope {
+    std::map<std::string, Value> names;
+    std::map<std::string, Dim *> dims;
+    Scope *parent = nullptr;        ///< lexical
+    const Function *function = nullptr;
+    std::map<std::string, std::shared_ptr<Function>> blocks;
+    std::vector<Term> *terms = nullptr;
+  };
+  struct BlockTrace {
+    std::string symbol;
+    std::vector<Parameter> parameters; ///< names with {i} in place
+    std::vector<std::string> captures; ///< names read from outside
+    std::vector<std::string> order;    ///< "parameter" or "capture", as read
+    std::vector<Dims> results;
+    std::vector<Type> types;
+  };
+
+  // Statements.
+  std::optional<Value> run(const Body &body, Scope &scope);
+  std::optional<Value> run(const Stmt &stmt, Scope &scope);
+  void assign(const Stmt &stmt, Scope &scope);
+  void assignTo(const Stmt::Target &target, Value value, Scope &scope);
+  void declareParam(const Stmt &stmt, Scope &scope);
+  void declareDim(const Stmt &stmt, Scope &scope);
+  void declareInput(const Stmt &stmt, Scope &scope);
+  void declareTerm(const Stmt &stmt, Scope &scope);
+
+  // Expressions.
+  Value evaluate(const Expr &expr, Scope &scope);
+  Value evaluateName(const Expr &expr, Scope &scope);
+  Value evaluateBinary(const Expr &expr, Scope &scope);
+  Value evaluateTernary(const Expr &expr, Scope &scope);
+  Value evaluateReduce(const Expr &expr, Scope &scope);
+  Value evaluateBracket(const Expr &expr, Scope &scope);
+  Value evaluateCall(const Expr &expr, Scope &scope);
+  Value evaluateMatmul(const Expr &expr, NodePtr h, NodePtr w, Scope &scope);
+  Value builtin(const Expr &expr, Scope &scope, bool &known);
+  Value dimBuiltin(const Expr &expr, Scope &scope, bool &known);
+  Value elementwise(const Expr &expr, Scope &scope);
+  Value split(const Expr &expr, Scope &scope);
+  Value attention(const Expr &expr, Scope &scope);
+  Value callFunction(const Function &function, const Expr &call, Scope &scope);
+  Value callBlock(const Function &block, const Expr &call, Scope &scope);
+  void bindArgument(const ParameterDecl &decl, Value &value, Scope &callee,
+                    const Place &place);
+  BlockTrace &traceBlock(const Function &block, const std::string &key,
+                         const std::vector<Value> &arguments, Scope &outer,
+                         const Place &place);
+  double number(const Expr &expr, Scope &scope, const std::string &what);
+  Value apply(const std::string &op, const Value &a, const Value &b,
+              const Place &place);
+
+  // Dimensions.
+  Dim *lookupDim(const std::string &name, Scope &scope);
+  Dim *needDim(const std::string &name, Scope &scope, const Place &place);
+  Dim *needDim(const Expr &expr, Scope &scope);
+  Dims inner(const DimSpec &spec, Scope &scope, bool declare);
+  Dim *declareConcat(const DimSpec &spec, Scope &scope);
+  NodePtr openGroups(NodePtr node, const Dims &other);
+  void settle(NodePtr &node, bool allowed);
+
+  Value *lookup(const std::string &name, Scope &scope, Scope **owner = nullptr);
+  NodePtr import(const std::string &name, NodePtr node);
+  NodePtr parameterArgument(const Parameter &parameter);
+  std::string substitute(std::string text, Scope &scope);
+
+  const Library &library;
+  Emit &emit;
+  mlir::ModuleOp module;
+  std::map<std::string, std::unique_ptr<Dim>> dimTable;
+  std::map<std::string, BlockTrace> blockTraces;
+  BlockTrace *tracing = nullptr;     ///< the block under construction
+  FuncTrace *current = nullptr;
+  std::map<std::string, NodePtr> imported; ///< of the block being traced
+  std::optional<Value> applied;            ///< the model's value
+  int depth = 0;
+};
+
+/// The nearest of `names` to a misspelt one, or "".
+std::string nearestName(const std::string &name,
+                        const std::vector<std::string> &names);
+
+} // namespace ltc::graph

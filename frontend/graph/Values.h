@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an expression of the graph language is while a program is traced: a
+// number known now, or a node that becomes IR. Elementwise nodes stay lazy
+// until a statement, reduction or call needs them: one ltc.map each.
+#pragma once
+#include "frontend/graph/Ast.h"
+#include "mlir/IR/Value.h"
+#include "llvm/ADT/SmallVector.h"
+#include <memory>
+#include <variant>
+
+namespace ltc::graph {
+
+/// A named dimension. Two are the same only if they are the same object.
+struct Dim {
+  std::string name;
+  int64_t size = 0;
+  std::vector<Dim *> group;                 ///< heads = (kv group)
+  std::vector<std::vector<Dim *>> segments; ///< of a concatenation
+};
+using Dims = std::vector<Dim *>;
+
+enum class Type { F32, F64, I32, I64, Bool };
+
+struct Node;
+using NodePtr = std::shared_ptr<Node>;
+
+/// A value of the running program.
+struct Node {
+  enum Kind { Leaf, Constant, Index, Op } kind = Leaf;
+  Type type = Type::F32;
+  Dims dims;
+  Place place;
+  mlir::Value value;           ///< Leaf: a tensor of these dimensions, in order
+  double number = 0;           ///< Constant
+  std::string op;              ///< Op: see emitScalar
+  std::vector<NodePtr> inputs; ///< Op
+  /// Where operands with dimensions of their own first met; empty if nowhere.
+  std::optional<Place> outer;
+  std::string outerText;
+  // Of parameters and expressions of parameters alone:
+  bool parameter = false;
+  std::vector<Dims> entries; ///< the declaration's dimensions, groups as one
+  std::string name;          ///< of an input or parameter
+};
+
+struct None {};
+struct Value {
+  std::variant<None, double, bool, std::string, NodePtr, std::vector<Value>>
+      is;
+  bool number() const { return std::holds_alternative<double>(is); }
+  bool node() const { return std::holds_alternative<NodePtr>(is); }
+  bool none() const { return std::holds_alternative<None>(is); }
+  bool truth() const { return std::holds_alternative<bool>(is); }
+  bool text() const { return std::holds_alternative<std::string>(is); }
+};
+
+/// `h[b = 8, t = 256, d = 512]`
+std::string show(const std::string &name, const Dims &dims);
+bool contains(const Dims &dims, const Dim *dim);
+
+} // namespace ltc::graph
