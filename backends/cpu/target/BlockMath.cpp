@@ -76,17 +76,9 @@ void emitProduct(Emitter &emit, const BlockProduct &product,
   }
 }
 
-Value emitExp(Emitter &emit, Value x) {
+/// exp(r) 2^n by Cephes' polynomial for |r| <= ln 2 / 2.
+static Value scaledExp(Emitter &emit, Value r, Value n) {
   Location loc = emit.getLoc();
-  Value low = lanesOf(emit, -104.0f); // exp rounds to zero here
-  Value below =
-      arith::CmpFOp::create(emit, loc, arith::CmpFPredicate::OLT, x, low);
-  x = arith::SelectOp::create(emit, loc, below, low, x);
-  Value n = arith::MulFOp::create(emit, loc, x, lanesOf(emit, 1.44269504f));
-  n = math::RoundEvenOp::create(emit, loc, n);
-  // r = x - n ln 2, ln 2 in two parts; then Cephes' polynomial.
-  Value r = fma(emit, n, lanesOf(emit, -0.693359375f), x);
-  r = fma(emit, n, lanesOf(emit, 2.12194440e-4f), r);
   Value p = lanesOf(emit, 1.9875691500e-4f);
   for (float coefficient :
        {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f,
@@ -96,10 +88,44 @@ Value emitExp(Emitter &emit, Value x) {
   Value all = arith::ConstantIntOp::create(emit, loc, i16, -1);
   Value current = arith::ConstantIntOp::create(emit, loc, emit.getI32Type(), 4);
   return LLVM::CallIntrinsicOp::create(
-             emit, loc, x.getType(),
+             emit, loc, r.getType(),
              emit.getStringAttr("llvm.x86.avx512.mask.scalef.ps.512"),
              ValueRange{p, n, p, all, current})
       .getResult(0);
+}
+
+/// x, but not below `low` nor above `high`; NaN stays.
+static Value clamp(Emitter &emit, Value x, float low, float high) {
+  Location loc = emit.getLoc();
+  Value least = lanesOf(emit, low), most = lanesOf(emit, high);
+  Value below =
+      arith::CmpFOp::create(emit, loc, arith::CmpFPredicate::OLT, x, least);
+  x = arith::SelectOp::create(emit, loc, below, least, x);
+  Value above =
+      arith::CmpFOp::create(emit, loc, arith::CmpFPredicate::OGT, x, most);
+  return arith::SelectOp::create(emit, loc, above, most, x);
+}
+
+Value emitExp(Emitter &emit, Value x) {
+  // Beyond these bounds exp rounds to zero, to infinity.
+  x = clamp(emit, x, -104.0f, 89.0f);
+  Value n = math::RoundEvenOp::create(
+      emit, emit.getLoc(),
+      arith::MulFOp::create(emit, emit.getLoc(), x,
+                            lanesOf(emit, 1.44269504f)));
+  // x - n ln 2, ln 2 in two parts.
+  Value r = fma(emit, n, lanesOf(emit, -0.693359375f), x);
+  r = fma(emit, n, lanesOf(emit, 2.12194440e-4f), r);
+  return scaledExp(emit, r, n);
+}
+
+Value emitExp2(Emitter &emit, Value x) {
+  x = clamp(emit, x, -151.0f, 129.0f);
+  Value n = math::RoundEvenOp::create(emit, emit.getLoc(), x);
+  Value rest = arith::SubFOp::create(emit, emit.getLoc(), x, n);
+  Value r = arith::MulFOp::create(emit, emit.getLoc(), rest,
+                                  lanesOf(emit, 0.693147180559945f));
+  return scaledExp(emit, r, n);
 }
 
 Value inlineScalar(Emitter &emit, Operation *op, ArrayRef<Value> operands) {

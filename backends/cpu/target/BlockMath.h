@@ -38,8 +38,9 @@ using FinishLanes =
 void emitProduct(Emitter &emit, const BlockProduct &product,
                  const FinishLanes &finish);
 
-/// exp of 16 lanes, within 2 ulp; 0 below -104, NaN stays NaN.
+/// exp and 2^x of 16 lanes, within 2 ulp; NaN stays NaN.
 mlir::Value emitExp(Emitter &emit, mlir::Value x);
+mlir::Value emitExp2(Emitter &emit, mlir::Value x);
 
 mlir::Value lanesOf(Emitter &emit, float value);
 mlir::Value fma(Emitter &emit, mlir::Value a, mlir::Value b, mlir::Value c);

@@ -2,6 +2,7 @@
 // From native functions in MLIR to an ELF shared object: LLVM dialect, LLVM
 // IR, one object file for x86-64-v4, linked by lld in this process.
 #include "backends/cpu/target/Lowering.h"
+#include "backends/cpu/target/MathPatterns.h"
 #include "lld/Common/Driver.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/LLVMContext.h"
@@ -43,6 +44,7 @@ struct ExpandMath : PassWrapper<ExpandMath, OperationPass<>> {
   }
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
+    populateMathPatterns(patterns);
     populateMathPolynomialApproximationPatterns(patterns);
     math::populateExpansionPatterns(patterns, {"rsqrt"});
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
