@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checkpoints: folders of safetensors by external name, and a manifest. They
+// are there whole or not at all, and what is read is checked first.
+//   <run>/checkpoints/step-000000500/
+//     model.safetensors   state.<name>.safetensors ...   manifest.json
+#pragma once
+#include "runtime/device/Program.h"
+#include "runtime/train/Report.h"
+#include <filesystem>
+
+namespace ltc {
+
+/// What a checkpoint holds beside tensors. No offsets, layouts or ranks.
+struct Manifest {
+  Progress progress;
+  std::string dataPosition; ///< JSON, per source: see Batches::position
+  int64_t seed = 0;
+  std::string structureHash, dataHash;
+  std::map<std::string, double> scalars;
+};
+
+/// Writes a checkpoint under `run`, keeps the newest `keep`, returns its path.
+Result<std::filesystem::path> saveCheckpoint(const Program &program,
+                                             const Manifest &manifest,
+                                             const std::filesystem::path &run,
+                                             int keep);
+
+/// Reads the manifest and compares every file with its hash there.
+Result<Manifest> readManifest(const std::filesystem::path &checkpoint);
+
+/// Fills parameters, states, step and tokens from a checkpoint that
+/// readManifest has accepted.
+Result<void> restoreCheckpoint(Program &program, const Manifest &manifest,
+                               const std::filesystem::path &checkpoint);
+
+/// The newest checkpoint of a run that is whole. Says in `messages` which it
+/// passed over and why. An empty path: there is none.
+struct FoundCheckpoint {
+  std::filesystem::path path;
+  Manifest manifest;
+  std::vector<std::string> messages;
+};
+FoundCheckpoint findCheckpoint(const std::filesystem::path &run);
+
+/// All checkpoint folders of a run, oldest first.
+std::vector<std::filesystem::path>
+listCheckpoints(const std::filesystem::path &run);
+
+} // namespace ltc

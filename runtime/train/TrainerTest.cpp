@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+// A toy program trained end to end: what the loop promises, without a compiler.
+#include "runtime/train/Generate.h"
+#include "runtime/train/ToyProgram.h"
+#include "runtime/train/Trainer.h"
+#include "runtime/train/Weights.h"
+#include <fstream>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+using namespace ltc;
+namespace fs = std::filesystem;
+
+namespace {
+struct Recorder : RunListener {
+  std::vector<StepReport> steps;
+  std::vector<EvalReport> evals;
+  std::string messages;
+  std::function<void(const StepReport &)> each;
+  void onStep(const StepReport &report) override {
+    steps.push_back(report);
+    if (each)
+      each(report);
+  }
+  void onEval(const EvalReport &report) override { evals.push_back(report); }
+  void onMessage(const std::string &text) override { messages += text + "\n"; }
+};
+
+/// One run of the toy in a folder; `weights` afterwards, padding included.
+struct ToyRun {
+  ArtifactFile file;
+  Recorder listener;
+  RunOptions options;
+  std::vector<std::string> settings;
+  bool fresh = false;
+  std::vector<float> weights;
+  Outcome outcome;
+  std::string error;
+
+  bool run(const fs::path &folder, int threads = 1) {
+    auto result = tryRun(folder, threads);
+    error = result ? "" : result.error().message;
+    return bool(result);
+  }
+  Result<void> tryRun(const fs::path &folder, int threads) {
+    fs::path path = folder.string() + ".ltca";
+    artifact::ArtifactT table = toy::program();
+    LTC_TRY(writeArtifact(table, path));
+    LTC_ASSIGN(file, ArtifactFile::open(path));
+    fs::remove(path);
+    for (const std::string &setting : settings)
+      LTC_TRY(applySetting(file.program, setting));
+    LTC_ASSIGN(options, readOptions(file.program));
+    options.folder = folder;
+    LTC_ASSIGN(auto device, Device::open("cpu", threads));
+    LTC_ASSIGN(auto program, Program::load(file, *device));
+    toy::Data data, held(2);
+    TrainerInputs inputs{&data, {{"held_out", &held}}, &listener, fresh};
+    LTC_ASSIGN(auto trainer, Trainer::create(*program, options, inputs));
+    LTC_ASSIGN(outcome, trainer->run());
+    weights.resize(48);
+    LTC_TRY(program->read(0, weights.data(), 48 * 4));
+    return exportModelFolder(*program, folder / "export");
+  }
+};
+
+struct Train : testing::Test {
+  fs::path folder = fs::temp_directory_path() /
+                    ("ltc-train-" + std::to_string(::getpid()));
+  void SetUp() override { fs::remove_all(folder); }
+  void TearDown() override { fs::remove_all(folder); }
+  /// The weights of a run that nothing disturbed.
+  std::vector<float> reference() {
+    ToyRun run;
+    EXPECT_TRUE(run.run(folder.string() + "-reference")) << run.error;
+    fs::remove_all(folder.string() + "-reference");
+    return run.weights;
+  }
+};
+} // namespace
+
+static void flipByte(const fs::path &path, int64_t at) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekg(at);
+  char byte = char(file.get());
+  file.seekp(at);
+  file.put(char(byte ^ 1));
+}
+
+TEST_F(Train, theLossFallsAndReportsAreComplete) {
+  ToyRun run;
+  ASSERT_TRUE(run.run(folder)) << run.error;
+  ASSERT_EQ(run.listener.steps.size(), 40u);
+  const StepReport &first = run.listener.steps[0];
+  const StepReport &last = run.listener.steps[39];
+  EXPECT_LT(last.loss, first.loss / 2);
+  EXPECT_EQ(last.progress.step, 40);
+  EXPECT_DOUBLE_EQ(last.progress.epochs, 4.0);
+  EXPECT_EQ(last.terms[0].first, "square");
+  EXPECT_EQ(last.terms[0].second, last.loss);
+  EXPECT_DOUBLE_EQ(last.lr, 0.5);
+  ASSERT_EQ(run.listener.evals.size(), 2u); // steps 20 and 40, once each
+  EXPECT_LT(run.listener.evals[1].loss, run.listener.evals[0].loss);
+  EXPECT_TRUE(run.outcome.finished);
+  EXPECT_EQ(listCheckpoints(folder).size(), 3u);
+}
+
+TEST_F(Train, bitsDoNotDependOnThreads) {
+  std::vector<float> expected = reference();
+  ToyRun run;
+  ASSERT_TRUE(run.run(folder, 2)) << run.error;
+  EXPECT_EQ(run.weights, expected);
+}
+
+TEST_F(Train, paddingStaysZero) {
+  std::vector<float> weights = reference();
+  for (int i = 37; i < 48; ++i)
+    EXPECT_EQ(weights[i], 0.0f);
+}
+
+TEST_F(Train, killedAndResumedGivesTheSameBits) {
+  std::vector<float> expected = reference();
+  pid_t child = ::fork();
+  if (child == 0) {
+    ToyRun run;
+    run.listener.each = [](const StepReport &report) {
+      if (report.progress.step == 27)
+        ::kill(::getpid(), SIGKILL);
+    };
+    run.run(folder, 2);
+    ::_exit(0);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  ToyRun run;
+  ASSERT_TRUE(run.run(folder)) << run.error;
+  EXPECT_EQ(run.listener.steps[0].progress.step, 21);
+  EXPECT_NE(run.listener.messages.find("resumed at step 20"),
+            std::string::npos);
+  EXPECT_EQ(run.weights, expected);
+}
+
+TEST_F(Train, aSignalSavesAndTheNextRunGoesOn) {
+  std::vector<float> expected = reference();
+  ToyRun first;
+  first.listener.each = [](const StepReport &report) {
+    if (report.progress.step == 13)
+      ::raise(SIGTERM);
+  };
+  ASSERT_TRUE(first.run(folder)) << first.error;
+  EXPECT_FALSE(first.outcome.finished);
+  EXPECT_EQ(first.outcome.progress.step, 13);
+  EXPECT_NE(first.listener.messages.find("stopped at step 13"),
+            std::string::npos);
+  ToyRun second;
+  ASSERT_TRUE(second.run(folder)) << second.error;
+  EXPECT_EQ(second.listener.steps[0].progress.step, 14);
+  EXPECT_EQ(second.weights, expected);
+}
+
+TEST_F(Train, aDamagedCheckpointIsPassedOver) {
+  std::vector<float> expected = reference();
+  ToyRun first;
+  ASSERT_TRUE(first.run(folder)) << first.error;
+  std::vector<fs::path> all = listCheckpoints(folder);
+  flipByte(all[2] / "model.safetensors", 200);
+  flipByte(all[1] / "manifest.json", 30);
+  ToyRun second;
+  ASSERT_TRUE(second.run(folder)) << second.error;
+  EXPECT_EQ(second.listener.steps[0].progress.step, 21);
+  EXPECT_NE(second.listener.messages.find("passed over"), std::string::npos);
+  EXPECT_EQ(second.weights, expected);
+}
+
+TEST_F(Train, noWholeCheckpointIsAnError) {
+  ToyRun first;
+  ASSERT_TRUE(first.run(folder)) << first.error;
+  for (const fs::path &path : listCheckpoints(folder))
+    fs::resize_file(path / "state.m.safetensors", 20);
+  ToyRun second;
+  EXPECT_FALSE(second.run(folder));
+  EXPECT_NE(second.error.find("--fresh"), std::string::npos);
+}
+
+TEST_F(Train, anotherModelsFolderIsRefusedAndFreshPutsItAside) {
+  ToyRun first;
+  ASSERT_TRUE(first.run(folder)) << first.error;
+  std::ofstream(folder / "run.json") << R"({"structure_hash": "other"})";
+  ToyRun second;
+  EXPECT_FALSE(second.run(folder));
+  EXPECT_NE(second.error.find("another model"), std::string::npos);
+  EXPECT_NE(second.error.find("--fresh"), std::string::npos);
+  ToyRun third;
+  third.fresh = true;
+  ASSERT_TRUE(third.run(folder)) << third.error;
+  EXPECT_EQ(third.listener.steps[0].progress.step, 1);
+  EXPECT_TRUE(fs::exists(folder / "checkpoints.before-1"));
+}
+
+TEST_F(Train, changedScalarsAreListed) {
+  ToyRun first;
+  ASSERT_TRUE(first.run(folder)) << first.error;
+  ToyRun second;
+  second.settings = {"train.optimizer.lr=0.25", "train.duration=50 steps"};
+  ASSERT_TRUE(second.run(folder)) << second.error;
+  EXPECT_EQ(second.listener.steps.size(), 10u);
+  EXPECT_DOUBLE_EQ(second.listener.steps[0].lr, 0.25);
+  EXPECT_NE(second.listener.messages.find("train.optimizer.lr: 0.5 -> 0.25"),
+            std::string::npos);
+}
+
+TEST_F(Train, aRefusedUpdateChangesNothingAndEndsTheRunAtLast) {
+  ToyRun run;
+  run.settings = {"train.optimizer.lr=1e30"};
+  EXPECT_FALSE(run.run(folder));
+  const auto &steps = run.listener.steps;
+  ASSERT_EQ(steps.size(), 51u); // one taken, then 50 refused
+  EXPECT_FALSE(steps[1].ok);
+  EXPECT_EQ(steps[50].progress.step, 1);
+  EXPECT_EQ(steps[50].progress.attempt, 51);
+  EXPECT_NE(run.error.find("refused 50 updates"), std::string::npos);
+}
+
+TEST_F(Train, durationsInOtherUnits) {
+  ToyRun epochs;
+  epochs.settings = {"train.duration=2 epochs"};
+  ASSERT_TRUE(epochs.run(folder)) << epochs.error;
+  EXPECT_EQ(epochs.listener.steps.size(), 20u);
+  fs::remove_all(folder);
+  ToyRun tokens;
+  tokens.settings = {"train.duration=0.1k tokens"};
+  ASSERT_TRUE(tokens.run(folder)) << tokens.error;
+  EXPECT_EQ(tokens.listener.steps.size(), 5u); // 20 or 21 tokens each
+}
+
+TEST_F(Train, exportedWeightsStartAnotherRun) {
+  ToyRun first;
+  ASSERT_TRUE(first.run(folder)) << first.error;
+  EXPECT_TRUE(fs::exists(folder / "export/config.json"));
+  ToyRun second;
+  artifact::ArtifactT table = toy::program();
+  toy::addHost(table, "model.init.from",
+               "\"" + (folder / "export").string() + "\"");
+  auto options = readOptions(table);
+  ASSERT_TRUE(options);
+  EXPECT_EQ(options->initFrom, (folder / "export").string());
+  auto device = Device::open("cpu", 1);
+  fs::path path = folder / "toy.ltca";
+  ASSERT_TRUE(writeArtifact(table, path));
+  auto file = ArtifactFile::open(path);
+  ASSERT_TRUE(file);
+  auto program = Program::load(*file, **device);
+  ASSERT_TRUE(program);
+  ASSERT_TRUE(loadModelFolder(**program, options->initFrom));
+  std::vector<float> weights(48);
+  ASSERT_TRUE((*program)->read(0, weights.data(), 48 * 4));
+  EXPECT_EQ(weights, first.weights);
+  std::vector<int32_t> made;
+  SampleOptions sampling;
+  sampling.temperature = 0;
+  sampling.tokens = 6;
+  ASSERT_TRUE(generate(**program, {34}, sampling, [&](int32_t token) {
+    made.push_back(token);
+    return true;
+  }));
+  EXPECT_EQ(made, (std::vector<int32_t>{35, 36, 0, 1, 2, 3}));
+}
+
+TEST(Settings, structureAndUnknownKeysAreRefusedByName) {
+  artifact::ArtifactT table = toy::program();
+  auto structure = applySetting(table, "model.layers=5");
+  ASSERT_FALSE(structure);
+  EXPECT_NE(structure.error().message.find("model.layers is part of"),
+            std::string::npos);
+  auto typo = applySetting(table, "train.optimiser.lr=5");
+  ASSERT_FALSE(typo);
+  EXPECT_NE(typo.error().message.find("mean train.optimizer.lr?"),
+            std::string::npos);
+  EXPECT_FALSE(applySetting(table, "train.optimizer.lr=fast"));
+  EXPECT_FALSE(applySetting(table, "train.optimizer.lr"));
+}
+
+TEST(Settings, durations) {
+  EXPECT_EQ(Duration::parse("1.5B tokens")->amount, 1.5e9);
+  EXPECT_EQ(Duration::parse("20 min")->amount, 1200);
+  EXPECT_EQ(Duration::parse("300")->unit, Duration::Unit::steps);
+  EXPECT_FALSE(Duration::parse("soon"));
+  EXPECT_FALSE(Duration::parse("-3 steps"));
+  EXPECT_FALSE(Duration::parse("3 stepps"));
+}
+
+TEST(Sampling, temperatureZeroTopKAndTies) {
+  std::vector<float> logits = {1, 3, 3, 0};
+  SampleOptions options;
+  options.temperature = 0;
+  EXPECT_EQ(sampleToken(logits, options, 0.99), 1);
+  options.temperature = 1;
+  options.topK = 2;
+  EXPECT_EQ(sampleToken(logits, options, 0.0), 1);
+  EXPECT_EQ(sampleToken(logits, options, 0.49), 1);
+  EXPECT_EQ(sampleToken(logits, options, 0.51), 2);
+  EXPECT_EQ(sampleToken(logits, options, 0.9999999), 2);
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/train/Weights.h"
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+namespace fs = std::filesystem;
+namespace ltc {
+using namespace artifact;
+
+std::set<std::string> stateNames(const ArtifactT &table) {
+  std::set<std::string> names;
+  for (const auto &parameter : table.parameters)
+    for (const auto &state : parameter->states)
+      names.insert(state->name);
+  return names;
+}
+
+static uint64_t elements(const ParameterT &parameter) {
+  uint64_t n = 1; // does not overflow: checkArtifact has seen it
+  for (int64_t d : parameter.shape)
+    n *= uint64_t(d);
+  return n;
+}
+
+/// Where the parameter or its state lies; nothing if it has no such state.
+static std::optional<uint32_t> bufferOf(const ParameterT &parameter,
+                                        const std::string &state) {
+  if (state.empty())
+    return parameter.buffer;
+  for (const auto &entry : parameter.states)
+    if (entry->name == state)
+      return entry->buffer;
+  return std::nullopt;
+}
+
+Result<Snapshot> snapshot(const Program &program, const std::string &state) {
+  Snapshot result;
+  for (const auto &parameter : program.table().parameters) {
+    std::optional<uint32_t> buffer = bufferOf(*parameter, state);
+    if (!buffer)
+      continue;
+    std::vector<char> &bytes =
+        result.storage.emplace_back(elements(*parameter) * sizeof(float));
+    LTC_TRY(program.read(*buffer, bytes.data(), bytes.size()));
+    result.tensors.push_back(
+        {parameter->name, "F32", parameter->shape, bytes});
+  }
+  return result;
+}
+
+static float fromBits(uint32_t bits) {
+  float value;
+  std::memcpy(&value, &bits, 4);
+  return value;
+}
+
+static float fromHalf(uint16_t half) {
+  uint32_t sign = uint32_t(half & 0x8000) << 16;
+  uint32_t exponent = half >> 10 & 31, fraction = half & 1023;
+  if (exponent == 31)
+    return fromBits(sign | 0x7f800000 | fraction << 13);
+  if (exponent != 0)
+    return fromBits(sign | (exponent + 112) << 23 | fraction << 13);
+  float value = float(fraction) * 0x1p-24f; // zero or subnormal
+  return sign ? -value : value;
+}
+
+/// The tensor's elements as f32.
+static Result<std::vector<float>> toFloats(const std::string &name,
+                                           const TensorView &tensor) {
+  bool wide = tensor.dtype == "F32", brain = tensor.dtype == "BF16";
+  if (!wide && !brain && tensor.dtype != "F16")
+    return fail("tensor '" + name + "' has type " + tensor.dtype +
+                "; expected F32, BF16 or F16");
+  std::vector<float> values(tensor.data.size() / (wide ? 4 : 2));
+  if (wide) {
+    std::memcpy(values.data(), tensor.data.data(), values.size() * 4);
+    return values;
+  }
+  for (size_t i = 0; i < values.size(); ++i) {
+    uint16_t bits;
+    std::memcpy(&bits, tensor.data.data() + 2 * i, 2);
+    values[i] = brain ? fromBits(uint32_t(bits) << 16) : fromHalf(bits);
+  }
+  return values;
+}
+
+static Result<void> restoreOne(Program &program, const ParameterT &parameter,
+                               uint32_t buffer, const TensorView *tensor) {
+  if (!tensor)
+    return fail("tensor '" + parameter.name + "' is missing; the model needs "
+                "it with shape " + shapeText(parameter.shape));
+  if (tensor->shape != parameter.shape)
+    return fail("tensor '" + parameter.name + "' has shape " +
+                shapeText(tensor->shape) + "; the model needs " +
+                shapeText(parameter.shape));
+  LTC_ASSIGN(std::vector<float> values, toFloats(parameter.name, *tensor));
+  return program.write(buffer, values.data(), values.size() * sizeof(float));
+}
+
+Result<void> restore(Program &program, const SafetensorsFile &file,
+                     const std::string &state, bool exact) {
+  size_t used = 0;
+  for (const auto &parameter : program.table().parameters) {
+    std::optional<uint32_t> buffer = bufferOf(*parameter, state);
+    if (!buffer)
+      continue;
+    LTC_TRY(restoreOne(program, *parameter, *buffer,
+                       file.find(parameter->name)));
+    ++used;
+  }
+  if (exact && used != file.tensors().size())
+    return fail("the file has " + std::to_string(file.tensors().size()) +
+                " tensors, the model " + std::to_string(used));
+  return {};
+}
+
+/// The names of the folder's safetensors files.
+static Result<std::set<std::string>> modelFiles(const fs::path &folder) {
+  if (fs::exists(folder / "model.safetensors"))
+    return std::set<std::string>{"model.safetensors"};
+  fs::path index = folder / "model.safetensors.index.json";
+  if (!fs::exists(index))
+    return fail(folder.string() + " has neither model.safetensors nor "
+                "model.safetensors.index.json");
+  LTC_ASSIGN(MappedFile file, MappedFile::open(index));
+  auto bytes = file.bytes();
+  auto json =
+      nlohmann::json::parse(bytes.begin(), bytes.end(), nullptr, false);
+  if (!json.is_object() || !json["weight_map"].is_object())
+    return fail(index.string() + " has no weight_map");
+  std::set<std::string> names;
+  for (const auto &[tensor, name] : json["weight_map"].items()) {
+    if (!name.is_string() ||
+        fs::path(name.get<std::string>()).filename() !=
+            name.get<std::string>())
+      return fail(index.string() + ": '" + tensor +
+                  "' does not name a file of this folder");
+    names.insert(name.get<std::string>());
+  }
+  return names;
+}
+
+Result<std::vector<std::string>> loadModelFolder(Program &program,
+                                                 const fs::path &folder) {
+  LTC_ASSIGN(std::set<std::string> names, modelFiles(folder));
+  std::deque<SafetensorsFile> files;
+  std::map<std::string, const TensorView *> tensors;
+  for (const std::string &name : names) {
+    LTC_ASSIGN(SafetensorsFile file, SafetensorsFile::open(folder / name));
+    files.push_back(std::move(file));
+    for (const auto &[tensor, view] : files.back().tensors())
+      if (!tensors.emplace(tensor, &view).second)
+        return fail("tensor '" + tensor + "' is in two files of " +
+                    folder.string());
+  }
+  for (const auto &parameter : program.table().parameters) {
+    auto found = tensors.find(parameter->name);
+    const TensorView *view = found == tensors.end() ? nullptr : found->second;
+    auto restored = restoreOne(program, *parameter, parameter->buffer, view);
+    if (!restored)
+      return fail(folder.string() + ": " + restored.error().message);
+    if (found != tensors.end())
+      tensors.erase(found);
+  }
+  std::vector<std::string> left;
+  for (const auto &[name, view] : tensors)
+    left.push_back(name);
+  return left;
+}
+
+Result<void> exportModelFolder(const Program &program,
+                               const fs::path &folder) {
+  std::error_code ignored;
+  fs::create_directories(folder, ignored);
+  LTC_ASSIGN(Snapshot weights, snapshot(program, ""));
+  LTC_TRY(writeSafetensors(folder / "model.safetensors", weights.tensors));
+  const std::string &config = program.table().config_json;
+  if (!config.empty())
+    LTC_TRY(writeFile(folder / "config.json", config));
+  return {};
+}
+
+} // namespace ltc

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Parameters and optimizer states between a program and safetensors files, by
+// external name in the file's shape (row-major in the arena too: no transpose).
+#pragma once
+#include "runtime/device/Program.h"
+#include "runtime/formats/Safetensors.h"
+#include <deque>
+#include <set>
+
+namespace ltc {
+
+/// Host copies of one tensor per parameter; the views point into `storage`.
+struct Snapshot {
+  std::vector<TensorData> tensors;
+  std::deque<std::vector<char>> storage; ///< its elements never move
+};
+
+/// Names of the optimizer's states, e.g. m and v.
+std::set<std::string> stateNames(const artifact::ArtifactT &table);
+
+/// Copies from the device. `state`: "" for the parameters themselves.
+Result<Snapshot> snapshot(const Program &program, const std::string &state);
+
+/// Fills the parameters (or one state of them) from a file. F32, BF16 and F16
+/// are taken. Every parameter must be there with its shape; so must, if
+/// `exact`, be nothing else.
+Result<void> restore(Program &program, const SafetensorsFile &file,
+                     const std::string &state, bool exact);
+
+/// Fills all parameters from a Hugging Face folder: model.safetensors, or the
+/// files of model.safetensors.index.json. Returns the names that it left out.
+Result<std::vector<std::string>>
+loadModelFolder(Program &program, const std::filesystem::path &folder);
+
+/// Writes a Hugging Face folder: model.safetensors and, if the architecture
+/// has one, config.json. Tied parameters are one parameter here, written once.
+Result<void> exportModelFolder(const Program &program,
+                               const std::filesystem::path &folder);
+
+} // namespace ltc
