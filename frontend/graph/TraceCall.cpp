@@ -465,7 +465,7 @@ Tracer::BlockTrace &Tracer::traceBlock(const Function &block,
   int variants = 0;
   for (auto &[known, other] : blockTraces)
     variants += StringRef(known).starts_with(block.name + "(");
-  trace.symbol = block.name + (variants > 1 ? "." + std::to_string(variants - 1)
+  trace.symbol = symbolPrefix + block.name + (variants > 1 ? "." + std::to_string(variants - 1)
                                             : "");
   OpBuilder::InsertionGuard guard(emit.builder);
   FuncTrace callee(emit, module, trace.symbol, block.place, true);

@@ -86,6 +86,7 @@ public:
   std::vector<Term> traceLoss(const Function &loss,
                               std::map<std::string, Value> settings);
   const Function *model = nullptr;
+  std::string symbolPrefix; ///< of block functions
   /// Runs an optimizer's clause: `names` holds weight, grad, states, ...;
   /// returns every name's last value.
   std::map<std::string, Value> traceClause(const Function::Clause &clause,
