@@ -1,0 +1,13 @@
+# cmake -DROOT=... -DOUT=... -P Embed.cmake: writes the library's texts as C++.
+file(GLOB texts RELATIVE ${ROOT} ${ROOT}/plugins/*/*.ltc)
+list(SORT texts)
+set(code "// Written by frontend/texts/Embed.cmake.\n#include \"frontend/texts/Texts.h\"\nnamespace ltc {\nstatic const LibraryText kTexts[] = {\n")
+foreach(path ${texts})
+  get_filename_component(name ${path} NAME_WE)
+  get_filename_component(folder ${path} DIRECTORY)
+  get_filename_component(kind ${folder} NAME)
+  file(READ ${ROOT}/${path} text)
+  string(APPEND code "{\"${kind}\", \"${name}\", \"${path}\", R\"ltc(${text})ltc\"},\n")
+endforeach()
+string(APPEND code "};\nstd::span<const LibraryText> libraryTexts() { return kTexts; }\n} // namespace ltc\n")
+file(WRITE ${OUT} "${code}")
