@@ -38,8 +38,8 @@ Result<const LtcDeviceApi *> findDevice(const std::string &name) {
     LTC_TRY(checkApi(api));
     return api;
   }
-  return fail("there is no device '" + name + "' in this build of ltc; it has: " +
-              names);
+  return fail("there is no device '" + name +
+              "' in this build of ltc; it has: " + names);
 }
 
 Result<std::unique_ptr<Device>> Device::open(const std::string &name,

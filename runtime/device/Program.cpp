@@ -122,13 +122,6 @@ Result<void> Program::read(uint32_t buffer, void *to, uint64_t bytes) const {
   return target.read(to, address(buffer), bytes);
 }
 
-Result<void> Program::zero(BufferClass which) {
-  for (const auto &arena : table().arenas)
-    if (arena->class_ == which)
-      return target.fillZero(arenas[static_cast<int>(which)], arena->bytes);
-  return {};
-}
-
 uint64_t Program::arenaBytes() const {
   uint64_t bytes = 0;
   for (const auto &arena : table().arenas)

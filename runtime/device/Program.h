@@ -32,8 +32,6 @@ public:
     LTC_TRY(read(buffer, &value, sizeof value));
     return value;
   }
-  /// Zeros over a whole arena, padding included.
-  Result<void> zero(artifact::BufferClass arena);
   uint64_t arenaBytes() const; ///< of all classes together
 
 private:

@@ -138,7 +138,7 @@ Result<void> Stepper::start(const GlobalBatch &batch, int64_t attempt) {
   LTC_TRY(setIfUsed(program, known.step_tokens, DType::f64, batch.tokens));
   LTC_TRY(setIfUsed(program, known.attempt, DType::i64, attempt));
   LTC_TRY(zeroTerms());
-  LTC_TRY(program.zero(BufferClass::gradient));
+  // Gradients are zero already: the arena came so, and `apply` leaves it so.
   LTC_TRY(runMicroBatches(*program.phase("accumulate"), batch));
   return program.runPhase("apply");
 }

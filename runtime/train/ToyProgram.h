@@ -102,6 +102,10 @@ inline ArtifactT program() {
   addLaunch(t, apply, "toy_guard", 1, {dw, lrKey, ok, norm, lr});
   addLaunch(t, apply, "toy_update", 3, {w, m, dw, ok, lr});
   addLaunch(t, apply, "toy_advance", 1, {ok, count, step, seen});
+  apply.commands.push_back(std::make_unique<CommandT>());
+  apply.commands.back()->kind = CommandKind::fill_zero;
+  apply.commands.back()->bindings.emplace_back(dw, 0);
+  apply.commands.back()->bytes = t.buffers[dw]->bytes;
   addLaunch(t, addPhase(t, "evaluate", inputs), "toy_loss", 1,
             {tokens, labels, mask, w, sum});
   addLaunch(t, addPhase(t, "predict", {{"tokens", window}}), "toy_predict", 37,
