@@ -399,6 +399,12 @@ void Pointwise::addPartial(ReduceOp reduce, Value partial, const Indices &at,
                            PointEmitter &points) {
   Type element = tensorType(reduce.getOutput()).getElementType();
   Type lanes = Emitter::lanes(element);
+  if (at.empty() || !at.back().lanes) {
+    // One number, not 16 equal lanes: it goes to the first.
+    Value one = points.evaluate(reduce.getInput(), at);
+    return emit.store(
+        combine(reduce.getKind(), emit.load(element, partial), one), partial);
+  }
   Value value =
       masked(points.evaluateLanes(reduce.getInput(), at), reduce, points);
   // The partial row is padded to whole vectors: no mask.

@@ -10,11 +10,11 @@ namespace {
 
 constexpr int64_t kTiles = 32;
 
-/// The argument that `result` adds the scattered rows to, if it has the form
-/// map(argument, scatter) = argument + scatter, stored over that argument.
+/// The argument that the result adds the scattered rows to, if it has the form
+/// map(argument, scatter) = argument + scatter.
 BlockArgument accumulator(KernelOp kernel, ScatterAddOp scatter) {
   auto map = yields(kernel)[0].getDefiningOp<MapOp>();
-  if (!map || map.getInputs().size() != 2 || kernel.getInplace()[0] < 0)
+  if (!map || map.getInputs().size() != 2)
     return {};
   Block &body = map.getBody().front();
   bool identity = map.getMap(0).isIdentity() && map.getMap(1).isIdentity();
@@ -22,8 +22,7 @@ BlockArgument accumulator(KernelOp kernel, ScatterAddOp scatter) {
               isa<arith::AddFOp>(body.front());
   for (Value input : map.getInputs())
     if (auto argument = dyn_cast<BlockArgument>(input))
-      if (identity && adds &&
-          int64_t(argument.getArgNumber()) == kernel.getInplace()[0])
+      if (identity && adds)
         return argument;
   return {};
 }
@@ -39,7 +38,7 @@ FailureOr<LoweredKernel> lowerScatter(KernelOp kernel, ModuleOp into) {
   bool alone = yields(kernel)[0] == scatter.getOutput();
   if (!ids || !updates || yields(kernel).size() != 1 || (!onto && !alone))
     return kernel.emitError("the CPU target scatters whole arguments, alone or "
-                            "added in place onto an argument");
+                            "added onto an argument");
   ArrayRef<int64_t> shape = shapeOf(scatter.getOutput());
   int64_t rows = shape[0], width = 1;
   for (int64_t size : shape.drop_front())
@@ -70,14 +69,23 @@ FailureOr<LoweredKernel> lowerScatter(KernelOp kernel, ModuleOp into) {
   auto write = [&](Value value, Value to, Value mask) {
     mask ? emit.storeMasked(value, to, mask) : emit.store(value, to);
   };
+  auto read = [&](Value row, Value i, Value mask) {
+    Value at = emit.at(row, f32, i);
+    return mask ? emit.loadMasked(lanes, at, mask) : emit.load(lanes, at);
+  };
+  bool inPlace =
+      onto && int64_t(onto.getArgNumber()) == kernel.getInplace()[0];
+  Value base = onto ? native.bindings[onto.getArgNumber()] : Value();
   emit.loop(native.tileBegin, native.tileEnd, 1, [&](Value tile) {
     Value begin = emit.mul(tile, rowsPerTile);
     Value end = emit.min(emit.add(begin, rowsPerTile), emit.i64(rows));
-    if (alone)
+    if (!inPlace)
       emit.loop(begin, end, 1, [&](Value row) {
-        Value to = emit.at(out, f32, emit.mul(row, width));
+        Value first = emit.mul(row, width), to = emit.at(out, f32, first);
         overRow([&](Value i, Value mask) {
-          write(emit.zero(lanes), emit.at(to, f32, i), mask);
+          Value old = onto ? read(emit.at(base, f32, first), i, mask)
+                           : emit.zero(lanes);
+          write(old, emit.at(to, f32, i), mask);
         });
       });
     emit.loop(0, count, 1, [&](Value n) {
@@ -95,13 +103,8 @@ FailureOr<LoweredKernel> lowerScatter(KernelOp kernel, ModuleOp into) {
         Value to = emit.at(out, f32, emit.mul(row, width));
         Value from = emit.at(updateBase, f32, emit.mul(n, width));
         overRow([&](Value i, Value mask) {
-          auto read = [&](Value base) {
-            Value at = emit.at(base, f32, i);
-            return mask ? emit.loadMasked(lanes, at, mask)
-                        : emit.load(lanes, at);
-          };
-          Value sum =
-              arith::AddFOp::create(emit, emit.getLoc(), read(to), read(from));
+          Value sum = arith::AddFOp::create(
+              emit, emit.getLoc(), read(to, i, mask), read(from, i, mask));
           write(sum, emit.at(to, f32, i), mask);
         });
       });
