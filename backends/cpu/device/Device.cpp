@@ -2,6 +2,7 @@
 // The CPU as a device: everything it can do is in the table at the end.
 #include "backends/cpu/device/Pool.h"
 #include "plugins/sdk/Device.h"
+#include <algorithm>
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
@@ -10,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <sched.h>
+#include <set>
 #include <string>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -27,10 +29,10 @@ struct LtcDevice {
   explicit LtcDevice(int threads) : pool(threads) {}
   Pool pool;
   std::map<void *, Mapping> memory;
+  std::set<LtcModule *> modules; ///< handles of dlopen
   std::string error, description;
 };
 
-// A module's handle of dlopen and a kernel's address travel as opaque pointers.
 static int failWith(LtcDevice *device, const char *format, ...) {
   char text[512];
   va_list arguments;
@@ -65,6 +67,8 @@ static int openCpu(const LtcDeviceOptions *options, LtcDevice **device,
 }
 
 static void closeCpu(LtcDevice *device) {
+  for (LtcModule *module : device->modules)
+    dlclose(module);
   for (auto &[data, mapping] : device->memory)
     munmap(mapping.base, mapping.bytes);
   delete device;
@@ -170,11 +174,12 @@ static int loadModule(LtcDevice *device, const void *bytes, uint64_t size,
   if (!handle)
     return failWith(device, "the kernels cannot be loaded: %s", why);
   *module = reinterpret_cast<LtcModule *>(handle);
+  device->modules.insert(*module);
   return 0;
 }
 
-static void unloadModule(LtcDevice *, LtcModule *module) {
-  if (module)
+static void unloadModule(LtcDevice *device, LtcModule *module) {
+  if (device->modules.erase(module))
     dlclose(module);
 }
 
