@@ -6,6 +6,7 @@
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/raw_ostream.h"
 #include "mlir/IR/IRMapping.h"
+#include <set>
 
 using namespace mlir;
 
@@ -167,8 +168,8 @@ class FormKernels : public impl::FormKernelsPassBase<FormKernels> {
     ModuleOp module = getOperation();
     InPlace inPlace = findInPlace(module);
     KernelTable table(module);
-    std::string text;
-    llvm::raw_string_ostream out(text);
+    llvm::SetVector<std::string, std::vector<std::string>, std::set<std::string>>
+        lines;
     SmallVector<func::FuncOp> functions(module.getOps<func::FuncOp>());
     for (func::FuncOp function : functions) {
       if (function.isExternal())
@@ -180,15 +181,15 @@ class FormKernels : public impl::FormKernelsPassBase<FormKernels> {
       if (failed(order))
         return signalPassFailure();
       for (const Refusal &refusal : groups.refusals)
-        out << lineOf(refusal.reader) << ": @" << function.getSymName()
-            << ": not fused with " << lineOf(refusal.producer) << ": "
-            << refusal.why << "\n";
+        lines.insert(lineOf(refusal.reader) + ": @" +
+                     function.getSymName().str() + ": not fused with " +
+                     lineOf(refusal.producer) + ": " + refusal.why + "\n");
       Outliner(function, inPlace, table).run(*order);
     }
-    writeReport(text);
+    writeReport(lines.getArrayRef());
   }
 
-  void writeReport(const std::string &text) {
+  void writeReport(ArrayRef<std::string> lines) {
     if (report.empty())
       return;
     std::error_code error;
@@ -199,7 +200,8 @@ class FormKernels : public impl::FormKernelsPassBase<FormKernels> {
           << report << ": " << error.message();
       return signalPassFailure();
     }
-    file << text;
+    for (const std::string &line : lines)
+      file << line;
   }
 };
 

@@ -217,6 +217,8 @@ bool Groups::staysInPlace(ArrayRef<Operation *> ops, const KernelForm &form,
           return refuse("an input stored over is read at other points");
       }
   }
+  if (form.kind == KernelKind::Scatter && ops.size() > 1 && bases.empty())
+    return refuse("a scatter adds only to what it is stored over");
   if (bases.empty() || form.kind != KernelKind::Pointwise)
     return true;
   // A sum over rows is stored in the end, a full value while others read on.

@@ -2,6 +2,7 @@
 // Brings a module into the shapes that kernels are formed from: contractions
 // are matrix products, reductions are over leading or trailing dimensions.
 #include "ir/ops/Build.h"
+#include "passes/fusion/KernelForm.h"
 #include "passes/fusion/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/IRMapping.h"
@@ -150,6 +151,36 @@ void inlineFills(MapOp map) {
   map.setMapsAttr(b.getArrayAttr(maps));
 }
 
+MapOp additionOf(Value value) {
+  auto map = value.getDefiningOp<MapOp>();
+  return map && isElementwiseAdd(map) ? map : MapOp();
+}
+
+/// so_far + (x + y), with x and y made here, becomes (so_far + x) + y: each
+/// part is then added in place by the kernel that makes it.
+void spreadAddition(MapOp add, llvm::DenseSet<Operation *> &erased) {
+  for (int side : {0, 1}) {
+    Value soFar = add.getInputs()[side], parts = add.getInputs()[1 - side];
+    MapOp inner = additionOf(parts);
+    if (!isa<BlockArgument>(soFar) || !inner || !inner->hasOneUse() ||
+        additionOf(soFar) || llvm::any_of(inner.getInputs(), [](Value v) {
+          return isa<BlockArgument>(v);
+        }))
+      continue;
+    Value first = inner.getInputs()[0], second = inner.getInputs()[1];
+    if (second.getDefiningOp()->isBeforeInBlock(first.getDefiningOp()))
+      std::swap(first, second);
+    OpBuilder b(add);
+    Value sum = buildAdd(b, first.getLoc(), soFar, first);
+    sum = buildAdd(b, second.getLoc(), sum, second);
+    add.getResult(0).replaceAllUsesWith(sum);
+    erased.insert(inner);
+    add.erase();
+    inner.erase();
+    return;
+  }
+}
+
 class SplitContractions
     : public impl::SplitContractionsPassBase<SplitContractions> {
   void runOnOperation() override {
@@ -171,6 +202,15 @@ class SplitContractions
       if (!isLeadingOrTrailing(reduce))
         straighten(reduce);
     });
+    SmallVector<MapOp> additions;
+    getOperation().walk([&](MapOp map) {
+      if (isElementwiseAdd(map))
+        additions.push_back(map);
+    });
+    llvm::DenseSet<Operation *> erased;
+    for (MapOp map : llvm::reverse(additions))
+      if (!erased.contains(map))
+        spreadAddition(map, erased);
     for (Operation *op : dead)
       if (op->use_empty())
         op->erase();
