@@ -21,6 +21,10 @@ std::string show(const std::string &name, const Dims &dims) {
   return text + "]";
 }
 
+std::string show(const NodePtr &node) {
+  return show(node->name.empty() ? "value" : node->name, node->dims);
+}
+
 Location Emit::at(const Place &place) {
   return FileLineColLoc::get(builder.getContext(), place.file, place.line,
                              place.column);

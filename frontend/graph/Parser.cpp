@@ -3,6 +3,7 @@
 // comparison | + - | * / % @ and reductions | unary - | ^ | brackets, calls.
 #include "frontend/graph/Parser.h"
 #include "frontend/graph/Lexer.h"
+#include <map>
 #include <set>
 
 namespace ltc::graph {
@@ -104,7 +105,7 @@ private:
   StmtPtr term();
   StmtPtr states();
   StmtPtr assignment();
-  bool looksLikeAssignment();
+  [[noreturn]] void unknownStatement();
 
   // Expressions.
   ExprPtr make(Expr::Kind kind, Place place, std::string name = "",
@@ -234,6 +235,8 @@ std::vector<ParameterDecl> Parser::parameters() {
   while (!is(")")) {
     ParameterDecl decl;
     decl.place = peek().place;
+    if (is("static") && peek(1).kind == Token::Name)
+      later(decl.place, "a static argument of a block", 5);
     decl.name = expectName("the name of a setting").text;
     if (is("["))
       decl.dims = dims();
@@ -525,12 +528,26 @@ StmtPtr Parser::states() {
   return stmt;
 }
 
+/// Two words in a row begin no statement that there is.
+void Parser::unknownStatement() {
+  const Token &word = peek();
+  if (word.text == "adapter")
+    later(word.place, "an adapter", 14);
+  if (word.text == "import" || word.text == "export")
+    later(word.place, "an " + word.text + " expression", 3);
+  refuse(word.place, "expected a statement (name = ..., param, input, dim, "
+                     "block, for, if, assert, term, state or return), found " +
+                         shown(word) + " " + shown(peek(1)));
+}
+
 /// name [..] (, name [..])* = ..., as opposed to an expression.
 StmtPtr Parser::assignment() {
   StmtPtr stmt = make(Stmt::Assign, peek().place);
   do {
     Stmt::Target target;
     target.place = peek().place;
+    if (peek().kind == Token::Name && peek(1).kind == Token::Name)
+      unknownStatement();
     target.name = expectName("a statement").text;
     if (is("[")) {
       size_t before = at;
@@ -617,7 +634,7 @@ ExprPtr Parser::reduction() {
   ExprPtr result = make(Expr::Reduce, op.place, op.text);
   result->brackets = brackets();
   result->hasBrackets = true;
-  bool bare = peek().kind == Token::Newline || is(")") || is("}") || is(",") ||
+  bool bare = is("per") || peek().kind == Token::Newline || is(")") || is("}") || is(",") ||
               is(";") || is("]") || peek().kind == Token::End;
   if (op.text == "count" && bare)
     return result;
@@ -752,6 +769,14 @@ ExprPtr Parser::primary() {
   }
   if (token.kind != Token::Name)
     refuse(token.place, "expected a value, found " + shown(token));
+  static const std::map<std::string, int> laterWords = {
+      {"cumsum", 2},  {"scan", 2},    {"top_k", 2},    {"dispatch", 8},
+      {"combine", 8}, {"cast", 10},   {"dropout", 11}, {"uniform", 11}};
+  if (auto word = laterWords.find(token.text);
+      word != laterWords.end() && (is("(", 1) || is("[", 1)))
+    later(token.place, "'" + token.text + "'", word->second);
+  if (token.text == "frozen" && peek(1).kind == Token::Name)
+    later(token.place, "a frozen model", 12);
   take();
   if (!is("(") || peek().spaceBefore)
     return make(Expr::Name, token.place, token.text);

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "frontend/graph/Program.h"
 #include "frontend/graph/Parser.h"
+#include "frontend/texts/Texts.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/Verifier.h"
 #include "nlohmann/json.hpp"
 #include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
 
 using namespace mlir;
 
@@ -35,14 +39,43 @@ Program::text(const std::map<std::string, std::shared_ptr<Function>> &texts,
                                       : "; did you mean '" + near + "'?"));
 }
 
+/// What a setting must be, from its default: "number", "true or false", "".
+static std::string kindOf(const ParameterDecl &decl, const Function &text) {
+  const Expr *initial = decl.initial.get();
+  if (!initial || initial->kind == Expr::Number ||
+      initial->kind == Expr::Unary || initial->kind == Expr::Binary)
+    return "number";
+  if (initial->kind != Expr::Name)
+    return "";
+  if (initial->name == "true" || initial->name == "false")
+    return "true or false";
+  for (const ParameterDecl &other : text.parameters)
+    if (other.name == initial->name && &other != &decl)
+      return kindOf(other, text);
+  return "";
+}
+
+static Value valueOf(const std::string &word) {
+  char *end = nullptr;
+  double number = std::strtod(word.c_str(), &end);
+  if (word == "true" || word == "false")
+    return Value{word == "true"};
+  if (word == "none" || word == "null" || word == "~")
+    return Value{None{}};
+  if (!word.empty() && *end == '\0' && std::isfinite(number))
+    return Value{number};
+  return Value{word};
+}
+
 /// The spec's settings of a text, each checked to be one that it declares.
 Tracer::Given Program::given(const TextUse &use, const Function &text) {
   Tracer::Given result;
   for (const Setting &setting : use.settings) {
     std::vector<std::string> names;
-    bool declared = false;
+    const ParameterDecl *declared = nullptr;
     for (const ParameterDecl &decl : text.parameters) {
-      declared |= decl.name == setting.name && decl.type.empty();
+      if (decl.name == setting.name && decl.type.empty())
+        declared = &decl;
       names.push_back(decl.name);
     }
     std::string near = nearestName(setting.name, names);
@@ -50,20 +83,21 @@ Tracer::Given Program::given(const TextUse &use, const Function &text) {
       refuse(setting.place,
              "'" + text.name + "' has no setting '" + setting.name + "'" +
                  (near.empty() ? "" : "; did you mean '" + near + "'?"));
-    const std::string &word = setting.text;
-    char *end = nullptr;
-    double number = std::strtod(word.c_str(), &end);
-    Value value;
-    if (word == "true" || word == "false")
-      value = Value{word == "true"};
-    else if (word == "none" || word == "null" || word == "~")
-      value = Value{None{}};
-    else if (!word.empty() && *end == '\0' && std::isfinite(number))
-      value = Value{number};
-    else
-      value = Value{word};
+    Value value = valueOf(setting.text);
+    std::string kind = kindOf(*declared, text);
+    if ((kind == "number" && !value.number()) ||
+        (kind == "true or false" && !value.truth()))
+      refuse(setting.place, "setting '" + setting.name + "' of '" + text.name +
+                                "' is " + (kind == "number" ? "a " : "") +
+                                kind + ", found '" + setting.text + "'");
     result[setting.name] = value;
   }
+  for (const ParameterDecl &decl : text.parameters)
+    if (decl.type.empty() && !decl.initial && !result.count(decl.name))
+      throw Refusal{use.place,
+                    "'" + text.name + "' needs a value for '" + decl.name +
+                        "'",
+                    {{decl.place, "declared here, without a default"}}};
   return result;
 }
 
@@ -120,6 +154,7 @@ void Program::buildLoss() {
   function = &trace;
   tracer.begin(trace);
   for (const LossUse &use : request.losses) {
+    busy = &use;
     const Function &loss = text(library.losses, use, "loss");
     auto settings = scalarSettings(use, loss);
     for (Term &term : tracer.traceLoss(loss, settings)) {
@@ -157,6 +192,7 @@ void Program::buildPredict() {
   FuncTrace trace(emit, *module, "predict", model->place, false);
   function = &trace;
   single.begin(trace);
+  busy = &request.model;
   Value value = single.applyModel(*model);
   if (!value.node())
     refuse(model->place, "the model '" + model->name +
@@ -187,6 +223,7 @@ std::vector<std::string> Program::statesOf(const Function::Clause &clause) {
 }
 
 void Program::formGroups() {
+  busy = &request.optimizer;
   const Function &optimizer =
       text(library.optimizers, request.optimizer, "optimizer");
   const Function::Clause &clause = optimizer.clauses.front();
@@ -281,10 +318,13 @@ void Program::buildApply() {
   }
   std::map<std::string, Value> clock = {{"step", Value{step}},
                                         {"tokens_seen", Value{tokens}}};
-  std::map<std::string, Value> names = scalarSettings(request.schedule, schedule);
+  busy = &request.schedule;
+  std::map<std::string, Value> names =
+      scalarSettings(request.schedule, schedule);
   names.insert(clock.begin(), clock.end());
   NodePtr lr = tracer.node(tracer.traceExpression(schedule, names), place);
   lr = emit.materialise(emit.cast(lr, Type::F64, place));
+  busy = &request.optimizer;
   std::map<std::string, Value> shared =
       scalarSettings(request.optimizer, optimizer);
   shared.insert(clock.begin(), clock.end());
@@ -514,9 +554,50 @@ void Program::setAttributes() {
   op->setAttr("ltc.config_json", text(configJson()));
 }
 
+/// A text and what it uses, used ones first: its own names win.
+void Program::addText(const std::string &content, const std::string &path) {
+  if (!texts.insert(path).second)
+    return;
+  File file = parse(content, path);
+  for (auto &[used, place] : file.uses) {
+    std::filesystem::path full =
+        std::filesystem::path(path).parent_path() / used;
+    std::ifstream in(full);
+    std::stringstream text;
+    text << in.rdbuf();
+    if (!in)
+      refuse(place, "cannot read the text \"" + used + "\": there is no " +
+                        full.lexically_normal().string());
+    addText(text.str(), full.lexically_normal().string());
+  }
+  library.add(file);
+}
+
 OwningOpRef<ModuleOp> Program::build() {
+  try {
+    buildAll();
+  } catch (Refusal &refusal) {
+    // An error in a text also says which line of the spec chose the text.
+    const TextUse *chosen = busy;
+    for (auto &[name, text] : library.models)
+      if (text->place.file == refusal.place.file &&
+          name == request.model.name)
+        chosen = &request.model;
+    if (chosen && refusal.place.file != chosen->place.file)
+      refusal.notes.push_back({chosen->place, "while compiling '" +
+                                                  chosen->name +
+                                                  "', chosen here"});
+    throw;
+  }
+  return std::move(module);
+}
+
+void Program::buildAll() {
+  for (const LibraryText &text : libraryTexts())
+    addText(std::string(text.text), std::string(text.path));
   for (auto &[path, content] : request.texts)
-    library.add(parse(content, path));
+    addText(content, path);
+  busy = &request.model;
   model = &text(library.models, request.model, "architecture");
   tracer.model = model;
   tracer.settings =
@@ -527,7 +608,6 @@ OwningOpRef<ModuleOp> Program::build() {
   buildApply();
   buildInit();
   setAttributes();
-  return std::move(module);
 }
 
 OwningOpRef<ModuleOp> buildProgram(const Request &request,

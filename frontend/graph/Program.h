@@ -20,6 +20,8 @@ private:
     int64_t elements = 0; ///< each member padded to 16
   };
 
+  void buildAll();
+  void addText(const std::string &content, const std::string &path);
   void buildLoss();
   void buildPredict();
   void buildApply();
@@ -52,6 +54,8 @@ private:
   Emit emit;
   mlir::OwningOpRef<mlir::ModuleOp> module;
   Library library;
+  std::set<std::string> texts; ///< paths that were added
+  const TextUse *busy = nullptr; ///< whose text is being compiled
   Tracer tracer;                    ///< of everything but @predict
   FuncTrace *function = nullptr;
   const Function *model = nullptr;

@@ -91,6 +91,8 @@ Value Tracer::elementwise(const Expr &expr, Scope &scope) {
     return values[0].truth() && std::get<bool>(values[0].is) ? values[1]
                                                              : values[2];
   std::vector<NodePtr> nodes;
+  if (name == "where")
+    choice(values[0], expr.place);
   for (const Value &value : values)
     nodes.push_back(node(value, expr.place));
   if (name == "f32")
@@ -149,7 +151,7 @@ Value Tracer::dimBuiltin(const Expr &expr, Scope &scope, bool &known) {
       document = import("document", std::get<NodePtr>(value->is));
     if (!contains(x->dims, along))
       refuse(expr.place, "there is no dimension " + along->name + " in " +
-                             show("value", x->dims));
+                             show(x));
     // The document's dimensions must lead: b, t, then the rest.
     if (document) {
       Dims order = document->dims;
@@ -173,7 +175,7 @@ Value Tracer::split(const Expr &expr, Scope &scope) {
   NodePtr x = node(evaluate(*expr.arguments[0].value, scope), expr.place);
   if (!contains(x->dims, along))
     refuse(expr.place, "there is no dimension " + along->name + " in " +
-                           show("value", x->dims));
+                           show(x));
   settle(x, false);
   int64_t left = along->size, unnamed = 0;
   std::vector<std::string> names;
@@ -245,12 +247,12 @@ void Tracer::bindArgument(const ParameterDecl &decl, Value &value,
       refuse(place, "'" + decl.name + "' is to have dimension " +
                         found->second->name + " = " +
                         std::to_string(found->second->size) + ", but is " +
-                        show(x->name.empty() ? "value" : x->name, x->dims));
+                        show(x));
   if (open.size() < fresh || (!rest && open.size() != fresh))
     refuse(place, "'" + decl.name + "' takes " +
                       std::to_string(decl.dims->size()) +
                       " dimension(s), but is " +
-                      show(x->name.empty() ? "value" : x->name, x->dims));
+                      show(x));
   size_t next = open.size() - fresh;
   for (const DimSpec &spec : *decl.dims)
     if (spec.kind == DimSpec::Name && !callee.dims.count(spec.name))

@@ -190,6 +190,15 @@ NodePtr Tracer::openGroups(NodePtr node, const Dims &other) {
   return opens ? emit.reshape(node, opened, node->place) : node;
 }
 
+/// The first operand of where: a comparison, not a number.
+NodePtr Tracer::choice(const Value &value, const Place &place) {
+  NodePtr condition = node(value, place);
+  if (condition->type != Type::Bool)
+    refuse(place, "a choice needs a condition, such as x > 0, found " +
+                      show(condition));
+  return condition;
+}
+
 Value Tracer::evaluateTernary(const Expr &expr, Scope &scope) {
   Value condition = evaluate(*expr.args[0], scope);
   if (!condition.node()) {
@@ -198,7 +207,7 @@ Value Tracer::evaluateTernary(const Expr &expr, Scope &scope) {
     return evaluate(*expr.args[yes ? 1 : 2], scope);
   }
   return Value{emit.op("where",
-                       {node(condition, expr.place),
+                       {choice(condition, expr.place),
                         node(evaluate(*expr.args[1], scope), expr.place),
                         node(evaluate(*expr.args[2], scope), expr.place)},
                        expr.place)};
@@ -212,7 +221,7 @@ Value Tracer::evaluateMatmul(const Expr &expr, NodePtr h, NodePtr w,
     refuse(expr.place, "the right side of @ must be made of parameters and "
                        "settings; between values write sum[d] a * b");
   std::vector<Dims> entries = w->entries;
-  w = emit.materialise(w);
+  settle(w, false);
   if (entries.empty())
     for (Dim *dim : w->dims)
       entries.push_back({dim});
@@ -237,6 +246,9 @@ Value Tracer::evaluateMatmul(const Expr &expr, NodePtr h, NodePtr w,
     for (const BracketItem &item : expr.brackets)
       if (item.value)
         named.push_back(needDim(*item.value, scope));
+    for (Dim *dim : named)
+      if (!contains(h->dims, dim) || !contains(w->dims, dim))
+        refuse(expr.place, both + ": " + dim->name + " is not on both sides");
     common.push_back(named);
   }
   if (common.size() > 1) {
@@ -279,7 +291,7 @@ Value Tracer::evaluateReduce(const Expr &expr, Scope &scope) {
     Dim *dim = needDim(*item.value, scope);
     if (!contains(operand->dims, dim))
       refuse(item.place, "cannot reduce over " + dim->name + ": the operand is " +
-                             show("value", operand->dims));
+                             show(operand));
     over.push_back(dim);
   }
   if (over.empty())
@@ -320,8 +332,11 @@ Value Tracer::evaluateBracket(const Expr &expr, Scope &scope) {
       Dim *from = needDim(item.from, scope, item.place);
       if (!contains(value->dims, from))
         refuse(item.place, "there is no dimension " + item.from + " in " +
-                               show("value", value->dims));
+                               show(value));
       Dim *to = lookupDim(item.to, scope);
+      if (to && contains(value->dims, to))
+        refuse(item.place, "there is a dimension " + item.to + " already in " +
+                               show(value));
       if (to && to->size != from->size)
         refuse(item.place, "dimension " + item.to + " has size " +
                                std::to_string(to->size) + ", " + item.from +
@@ -336,8 +351,8 @@ Value Tracer::evaluateBracket(const Expr &expr, Scope &scope) {
     if (item.kind == BracketItem::Gather) {
       Dim *over = needDim(item.from, scope, item.place);
       if (!contains(value->dims, over))
-        refuse(item.place, "the table has no dimension " + item.from + ": " +
-                               show("table", value->dims));
+        refuse(item.place, "there is no dimension " + item.from + " in " +
+                               show(value));
       NodePtr ids = node(evaluate(*item.value, scope), item.place);
       if (ids->type != Type::I32)
         refuse(item.place, "a gather is by integers, such as tokens");
@@ -351,7 +366,7 @@ Value Tracer::evaluateBracket(const Expr &expr, Scope &scope) {
       refuse(item.place, "a value collected over a loop (rule 6 of the graph "
                          "language) is not available in this version of ltc, "
                          "and no dimension of " +
-                             show("value", value->dims) + " is meant");
+                             show(value) + " is meant");
   }
   return Value{value};
 }

@@ -84,7 +84,7 @@ void Library::add(const File &file) {
 std::string nearestName(const std::string &name,
                         const std::vector<std::string> &names) {
   std::string best;
-  unsigned bestDistance = unsigned(name.size() / 3 + 2);
+  unsigned bestDistance = unsigned(name.size() / 3 + (name.size() < 4 ? 1 : 2));
   for (const std::string &candidate : names) {
     unsigned distance = StringRef(name).edit_distance(candidate);
     if (distance < bestDistance) {
@@ -128,7 +128,10 @@ std::map<std::string, Value> Tracer::readSettings(
 // Names and dimensions.
 
 Dim *Tracer::dimNamed(const std::string &name, int64_t size) {
-  auto &dim = dimTable[name];
+  // Functions may name their own dimension alike with another size.
+  auto known = dimTable.find(name);
+  bool clash = known != dimTable.end() && known->second->size != size;
+  auto &dim = dimTable[clash ? name + "=" + std::to_string(size) : name];
   if (!dim)
     dim = std::make_unique<Dim>(Dim{name, size, {}, {}});
   return dim.get();
@@ -258,6 +261,27 @@ std::string Tracer::substitute(std::string text, Scope &scope) {
 
 // Statements.
 
+/// " (heads = 10, kv = 3)": what a condition that does not hold reads.
+std::string Tracer::valuesIn(const Expr &expr, Scope &scope) {
+  std::map<std::string, double> values;
+  std::function<void(const Expr &)> visit = [&](const Expr &part) {
+    if (Value *value = part.kind == Expr::Name ? lookup(part.name, scope)
+                                               : nullptr;
+        value && value->number())
+      values[part.name] = std::get<double>(value->is);
+    for (const ExprPtr &arg : part.args)
+      visit(*arg);
+  };
+  visit(expr);
+  std::string text;
+  for (auto [name, value] : values) {
+    char number[32];
+    std::snprintf(number, sizeof number, "%g", value);
+    text += (text.empty() ? " (" : ", ") + name + " = " + number;
+  }
+  return text.empty() ? text : text + ")";
+}
+
 std::optional<Value> Tracer::run(const Body &body, Scope &scope) {
   for (const StmtPtr &stmt : body)
     if (std::optional<Value> result = run(*stmt, scope))
@@ -299,8 +323,9 @@ std::optional<Value> Tracer::run(const Stmt &stmt, Scope &scope) {
     if (!condition.truth())
       refuse(stmt.place, "'assert' needs a condition on settings and sizes");
     if (!std::get<bool>(condition.is))
-      refuse(stmt.place, stmt.text.empty() ? "this assertion does not hold"
-                                           : stmt.text);
+      refuse(stmt.place,
+             (stmt.text.empty() ? "this assertion does not hold" : stmt.text) +
+                 valuesIn(*stmt.value, scope));
     return std::nullopt;
   }
   case Stmt::Assign:
@@ -322,6 +347,8 @@ std::optional<Value> Tracer::run(const Stmt &stmt, Scope &scope) {
     scope.blocks[stmt.function->name] = stmt.function;
     return std::nullopt;
   case Stmt::State: // made by the program before the clause runs
+    if (scope.function)
+      refuse(stmt.place, "a state stands in an optimizer's clause");
     return std::nullopt;
   case Stmt::Project:
     break;
@@ -346,7 +373,7 @@ void Tracer::assign(const Stmt &stmt, Scope &scope) {
       refuse(stmt.place, "expected " + std::to_string(stmt.targets.size()) +
                              " values or a concatenated dimension on the "
                              "right, found " +
-                             show("value", whole->dims));
+                             show(whole));
     int64_t offset = 0;
     for (const Dims &segment : concat->segments) {
       int64_t size = 1;
@@ -388,6 +415,18 @@ void Tracer::settle(NodePtr &node, bool allowed) {
   node = emit.materialise(node);
 }
 
+/// skips[i] = x, with i a loop's index, would collect.
+void Tracer::collectsNothing(const Stmt::Target &target, Scope &scope) {
+  for (const DimSpec &spec : *target.dims) {
+    Value *value = spec.kind == DimSpec::Name && !lookupDim(spec.name, scope)
+                       ? lookup(spec.name, scope)
+                       : nullptr;
+    if (value && value->number())
+      refuse(spec.place, "a value collected over a loop (rule 6 of the graph "
+                         "language) is not available in this version of ltc");
+  }
+}
+
 void Tracer::assignTo(const Stmt::Target &target, Value value, Scope &scope) {
   if (target.dims && !value.node())
     refuse(target.place, "'" + target.name + "' is one number: it has no "
@@ -397,6 +436,7 @@ void Tracer::assignTo(const Stmt::Target &target, Value value, Scope &scope) {
     // Scalars stay lazy: they are computed where they meet a tensor.
     bool scalar = node->dims.empty() && node->type == Type::F64;
     if (target.dims) {
+      collectsNothing(target, scope);
       Dims order;
       bool rest = false;
       for (const DimSpec &spec : *target.dims) {
@@ -409,12 +449,12 @@ void Tracer::assignTo(const Stmt::Target &target, Value value, Scope &scope) {
         if (!contains(node->dims, dim))
           refuse(target.place, "'" + target.name + "' is to have dimension " +
                                    dim->name + ", but the right side is " +
-                                   show("value", node->dims));
+                                   show(node));
       if (!rest && order.size() != node->dims.size())
         refuse(target.place, "the left side names " +
                                  show(target.name, order) +
                                  ", the right side is " +
-                                 show("value", node->dims));
+                                 show(node));
       node->outer.reset();
       node = emit.materialise(node, rest ? Dims() : order);
     } else if (!scalar) {
@@ -484,6 +524,9 @@ void Tracer::declareInput(const Stmt &stmt, Scope &scope) {
          b.getNamedAttr("name", b.getStringAttr(decl.name)),
          b.getNamedAttr("kind", b.getStringAttr(kindName))});
     NodePtr node = current->argument(bind, kind->second, dims, decl.place);
+    if (node->dims != dims)
+      refuse(decl.place, "'" + decl.name + "' is declared before as " +
+                             show(decl.name, node->dims));
     node->name = decl.name;
     scope.names[decl.name] = Value{node};
   }
@@ -505,6 +548,11 @@ void Tracer::declareParam(const Stmt &stmt, Scope &scope) {
   parameter.role = stmt.param.role;
   for (const DimSpec &spec : stmt.param.dims) {
     Dims entry = inner(spec, scope, false);
+    for (Dim *dim : entry)
+      if (contains(parameter.dims, dim))
+        refuse(spec.place, "'" + stmt.name + "' has dimension " + dim->name +
+                               " twice; give the second its own name: dim " +
+                               dim->name + "2 = size[" + dim->name + "]");
     parameter.dims.insert(parameter.dims.end(), entry.begin(), entry.end());
     parameter.entries.push_back(entry);
   }
@@ -524,6 +572,11 @@ void Tracer::declareParam(const Stmt &stmt, Scope &scope) {
   }
   parameter.name = stmt.param.external.empty() ? stmt.name
                                                : stmt.param.external;
+  for (Dim *dim : parameter.dims)
+    if (parameter.name.find("{" + dim->name + "}") != std::string::npos)
+      refuse(stmt.place, "a name that ranges over the dimension " + dim->name +
+                             " (rule 3 of the graph language) is not "
+                             "available in this version of ltc");
   NodePtr node;
   if (tracing) {
     // Of a block: its caller names the real parameter.

@@ -123,6 +123,8 @@ private:
   std::optional<Value> run(const Stmt &stmt, Scope &scope);
   void assign(const Stmt &stmt, Scope &scope);
   void assignTo(const Stmt::Target &target, Value value, Scope &scope);
+  void collectsNothing(const Stmt::Target &target, Scope &scope);
+  std::string valuesIn(const Expr &expr, Scope &scope);
   void declareParam(const Stmt &stmt, Scope &scope);
   void declareDim(const Stmt &stmt, Scope &scope);
   void declareInput(const Stmt &stmt, Scope &scope);
@@ -133,6 +135,7 @@ private:
   Value evaluateName(const Expr &expr, Scope &scope);
   Value evaluateBinary(const Expr &expr, Scope &scope);
   Value evaluateTernary(const Expr &expr, Scope &scope);
+  NodePtr choice(const Value &value, const Place &place);
   Value evaluateReduce(const Expr &expr, Scope &scope);
   Value evaluateBracket(const Expr &expr, Scope &scope);
   Value evaluateCall(const Expr &expr, Scope &scope);

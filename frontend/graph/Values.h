@@ -57,6 +57,7 @@ struct Value {
 
 /// `h[b = 8, t = 256, d = 512]`
 std::string show(const std::string &name, const Dims &dims);
+std::string show(const NodePtr &node); ///< by its name, or as "value"
 bool contains(const Dims &dims, const Dim *dim);
 
 } // namespace ltc::graph

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+// The library's texts give PyTorch's numbers (golden/make.py), by the
+// interpreter in float64.
+#include "frontend/graph/TestRequest.h"
+#include "ir/interfaces/Interpreter.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "nlohmann/json.hpp"
+#include <cmath>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <map>
+
+using namespace ltc;
+using namespace ltc::graph;
+using namespace ltc::graph::test;
+
+namespace {
+
+// Agreement of float64 with transformers, which takes rotary angles and some
+// norms in float32.
+constexpr double kClose = 2e-6;
+
+nlohmann::json golden(const std::string &name) {
+  std::ifstream in("golden/golden.json");
+  return nlohmann::json::parse(in).at(name);
+}
+
+double formula(int64_t order, int64_t i, bool ones) {
+  return (ones ? 1.0 : 0.0) + 0.4 * std::sin(1.3 * double(i) + double(order));
+}
+
+/// A built module whose functions are called by the names of their arguments.
+struct Program {
+  Built built;
+  std::map<std::string, HostTensor> values; ///< by name or key
+  explicit Program(const Request &request) : built(request) {
+    EXPECT_TRUE(built.module) << built.said;
+  }
+
+  static std::string nameOf(mlir::DictionaryAttr bind) {
+    std::string result;
+    for (const char *key : {"name", "key"})
+      if (auto name = bind.getAs<mlir::StringAttr>(key))
+        result += name.str();
+    if (auto group = bind.getAs<mlir::IntegerAttr>("group"))
+      result += bind.getAs<mlir::StringAttr>("class").str() +
+                std::to_string(group.getInt());
+    if (!result.empty())
+      return result;
+    std::string kind = bind.getAs<mlir::StringAttr>("class").str();
+    return kind == "position" ? "class position" : kind;
+  }
+
+  /// Runs @symbol; its results by name.
+  std::map<std::string, HostTensor> call(const char *symbol) {
+    auto f = built.module->lookupSymbol<mlir::func::FuncOp>(symbol);
+    std::vector<HostTensor> arguments;
+    for (unsigned i = 0; i < f.getNumArguments(); ++i) {
+      auto bind = f.getArgAttrOfType<mlir::DictionaryAttr>(i, "ltc.bind");
+      std::string name = nameOf(bind);
+      EXPECT_TRUE(values.count(name)) << symbol << " reads " << name;
+      HostTensor value = values[name];
+      auto type = mlir::cast<mlir::RankedTensorType>(f.getArgumentTypes()[i]);
+      value.shape = type.getShape().vec();
+      value.data.resize(type.getNumElements()); // @predict: the first row
+      arguments.push_back(value);
+    }
+    std::map<std::string, HostTensor> results;
+    auto out = Interpreter(*built.module).call(symbol, arguments);
+    EXPECT_TRUE(mlir::succeeded(out)) << symbol;
+    for (unsigned i = 0; mlir::succeeded(out) && i < out->size(); ++i)
+      results[nameOf(f.getResultAttrOfType<mlir::DictionaryAttr>(
+          i, "ltc.bind"))] = (*out)[i];
+    return results;
+  }
+
+  /// Weights by the formula, in order of name; scalars at their values.
+  void fill() {
+    std::map<std::string, mlir::DictionaryAttr> parameters;
+    for (auto parameter : list("ltc.parameters"))
+      parameters[text(parameter, "name")] = parameter;
+    int64_t order = 0;
+    for (auto &[name, parameter] : parameters) {
+      auto shape = parameter.getAs<mlir::DenseI64ArrayAttr>("shape");
+      HostTensor value(shape.asArrayRef().vec());
+      bool ones = text(parameter, "init") == "ones";
+      for (int64_t i = 0; i < value.size(); ++i)
+        value.data[i] = formula(order, i, ones);
+      values[name] = value;
+      ++order;
+    }
+    for (auto scalar : list("ltc.scalars"))
+      values[text(scalar, "key")] = HostTensor::scalar(
+          scalar.getAs<mlir::FloatAttr>("value").getValueAsDouble());
+  }
+  std::vector<mlir::DictionaryAttr> list(const char *name) {
+    std::vector<mlir::DictionaryAttr> result;
+    for (mlir::Attribute item :
+         (*built.module)->getAttrOfType<mlir::ArrayAttr>(name))
+      result.push_back(mlir::cast<mlir::DictionaryAttr>(item));
+    return result;
+  }
+  static std::string text(mlir::DictionaryAttr from, const char *key) {
+    return from.getAs<mlir::StringAttr>(key).str();
+  }
+};
+
+/// make.py's rows: documents of 6, and of 4 and 2 tokens.
+void addBatch(Program &program) {
+  program.values["tokens"] =
+      HostTensor({2, 6}, {1, 4, 7, 2, 9, 3, 5, 0, 10, 6, 8, 2});
+  program.values["labels"] =
+      HostTensor({2, 6}, {4, 7, 2, 9, 3, 0, 0, 10, 6, 0, 2, 0});
+  program.values["mask"] =
+      HostTensor({2, 6}, {1, 1, 1, 1, 1, 0, 1, 1, 1, 0, 1, 0});
+  program.values["position"] =
+      HostTensor({2, 6}, {0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 0, 1});
+  program.values["document"] =
+      HostTensor({2, 6}, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1});
+}
+
+void expectModel(const std::string &name, Request request,
+                 double smoothing = 0) {
+  request.losses.push_back(loss("z_loss", 1e-4));
+  Program program(request);
+  ASSERT_TRUE(program.built.module);
+  program.fill();
+  program.values["loss.cross_entropy.label_smoothing"] =
+      HostTensor::scalar(smoothing);
+  addBatch(program);
+  nlohmann::json want = golden(name);
+  auto sums = program.call("loss");
+  for (const char *term : {"cross_entropy", "z_loss"}) {
+    double value = want.at(term);
+    EXPECT_NEAR(sums[term].data.at(0), value, kClose * std::abs(value)) << term;
+  }
+  program.values["class position"] = HostTensor::scalar(5);
+  auto logits = program.call("predict")["logits"];
+  for (size_t i = 0; i < want["logits"].size(); ++i)
+    EXPECT_NEAR(logits.data.at(i), want["logits"][i].get<double>(), kClose);
+}
+
+TEST(Golden, llama) { expectModel("llama", request("llama", tinyLlama())); }
+
+TEST(Golden, llamaWithTiedHeadAndSmoothing) {
+  Settings settings = tinyLlama();
+  settings.push_back({"tied", "true"});
+  expectModel("smollm2", request("llama", settings), 0.1);
+}
+
+TEST(Golden, qwen2IsLlamaWithBiases) {
+  Settings settings = tinyLlama();
+  settings.push_back({"tied", "true"});
+  settings.push_back({"qkv_bias", "true"});
+  expectModel("qwen2", request("llama", settings));
+}
+
+TEST(Golden, gpt2) { expectModel("gpt2", request("gpt2", tinyGpt2())); }
+
+// 80 elements that decay and 48 that do not.
+const char *kToy = R"(
+model toy(vocab, d, e)
+input tokens[b, t]: token
+param a[vocab, d] init normal(0.02)
+param g[e]        init ones
+return a[tokens over vocab] @ a
+)";
+
+void expectOptimizer(const std::string &name, TextUse optimizer) {
+  Request ask = request("toy", {{"vocab", "10"}, {"d", "8"}, {"e", "48"}});
+  ask.texts = {{"toy.ltc", kToy}};
+  ask.optimizer = optimizer;
+  ask.schedule = use("cosine", {{"peak", "0.01"}, {"warmup", "2"}, {"total", "10"}},
+                     "train.schedule");
+  ask.clip->value = 0.5;
+  Program program(ask);
+  ASSERT_TRUE(program.built.module);
+  program.fill();
+  auto &values = program.values;
+  values["step"] = values["tokens_seen"] = HostTensor::scalar(0);
+  values["step_tokens"] = HostTensor::scalar(12);
+  const int64_t sizes[] = {80, 48};
+  for (int g = 0; g < 2; ++g) {
+    std::string group = std::to_string(g);
+    HostTensor weight({sizes[g]}), zeros({sizes[g]});
+    for (int64_t i = 0; i < sizes[g]; ++i)
+      weight.data[i] = formula(g, i, false);
+    values["parameter" + group] = weight;
+    for (const char *state : {"m", "v"})
+      values[state + ("state" + group)] = zeros;
+  }
+  nlohmann::json want = golden(name);
+  for (int step = 1; step <= 4; ++step) {
+    for (int g = 0; g < 2; ++g) {
+      HostTensor gradient({sizes[g]});
+      for (int64_t i = 0; i < sizes[g]; ++i)
+        gradient.data[i] = 0.1 * std::cos(0.9 * double(i) + g + step);
+      values["gradient" + std::to_string(g)] = gradient;
+    }
+    auto after = program.call("apply");
+    EXPECT_EQ(after["ok"].data.at(0), 1);
+    EXPECT_EQ(after["step"].data.at(0), step);
+    EXPECT_EQ(after["tokens_seen"].data.at(0), 12 * step);
+    EXPECT_NEAR(after["grad_norm"].data.at(0),
+                want["norms"][step - 1].get<double>(), kClose);
+    EXPECT_NEAR(after["lr"].data.at(0), want["rates"][step - 1].get<double>(),
+                1e-9);
+    for (auto &[key, value] : after)
+      values[key] = value;
+  }
+  for (int g = 0; g < 2; ++g)
+    for (int64_t i = 0; i < sizes[g]; ++i)
+      EXPECT_NEAR(values["parameter" + std::to_string(g)].data.at(i),
+                  want["weights"][g][i].get<double>(), kClose);
+}
+
+TEST(Golden, adamw) { expectOptimizer("adamw", use("adamw", {}, "train.o")); }
+TEST(Golden, sgdWithMomentum) {
+  expectOptimizer("sgd", use("sgd", {{"momentum", "0.9"}, {"weight_decay", "0.1"}},
+                      "train.o"));
+}
+TEST(Golden, sgdNesterov) {
+  expectOptimizer("nesterov",
+                  use("sgd", {{"momentum", "0.9"},
+                              {"weight_decay", "0.1"},
+                              {"nesterov", "true"}},
+                      "train.o"));
+}
+
+TEST(Golden, aStepThatIsNotFiniteChangesNothing) {
+  Request ask = request("toy", {{"vocab", "10"}, {"d", "8"}, {"e", "48"}});
+  ask.texts = {{"toy.ltc", kToy}};
+  Program program(ask);
+  ASSERT_TRUE(program.built.module);
+  program.fill();
+  auto &values = program.values;
+  values["step"] = HostTensor::scalar(3);
+  values["tokens_seen"] = HostTensor::scalar(36);
+  values["step_tokens"] = HostTensor::scalar(12);
+  for (std::string name : {"parameter", "gradient", "mstate", "vstate"}) {
+    values[name + "0"] = HostTensor({80}, 0.5);
+    values[name + "1"] = HostTensor({48}, 0.5);
+  }
+  values["gradient0"].data[7] = std::nan("");
+  auto after = program.call("apply");
+  EXPECT_EQ(after["ok"].data.at(0), 0);
+  EXPECT_EQ(after["step"].data.at(0), 3);
+  EXPECT_EQ(after["tokens_seen"].data.at(0), 36);
+  for (std::string name : {"parameter", "mstate", "vstate"})
+    EXPECT_EQ(after[name + "0"].data, values[name + "0"].data) << name;
+}
+
+} // namespace

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// Each text of the library becomes a module that verifies, and its lines say
+// what files and arguments expect.
+#include "frontend/graph/TestRequest.h"
+#include "frontend/texts/Texts.h"
+#include "ir/ops/Ops.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include <gtest/gtest.h>
+
+using namespace ltc;
+using namespace ltc::graph;
+using namespace ltc::graph::test;
+
+namespace {
+
+TEST(Program, llamaBecomesOneBlockCalledOncePerLayer) {
+  Built built(request("llama", tinyLlama()));
+  ASSERT_TRUE(built.module) << built.said;
+  auto count = [&](mlir::StringRef name) {
+    unsigned calls = 0;
+    built.module->lookupSymbol<mlir::func::FuncOp>(name).walk(
+        [&](mlir::func::CallOp) { ++calls; });
+    return calls;
+  };
+  EXPECT_EQ(count("loss"), 2u);
+  EXPECT_EQ(count("predict"), 2u);
+  EXPECT_TRUE(built.module->lookupSymbol("layer"));
+  EXPECT_TRUE(built.module->lookupSymbol("apply"));
+  EXPECT_TRUE(built.module->lookupSymbol("init"));
+}
+
+TEST(Program, everyArchitectureOptimizerAndScheduleBuilds) {
+  std::vector<Request> requests;
+  for (auto settings : {tinyLlama(), tinyLlama(), tinyLlama()}) {
+    requests.push_back(request("llama", settings));
+  }
+  requests[1].model.settings.push_back({"tied", "true", specLine(9)});
+  requests[2].model.settings.push_back({"qkv_bias", "true", specLine(9)});
+  requests.push_back(request("gpt2", tinyGpt2()));
+  requests[0].losses.push_back(loss("z_loss", 1e-4));
+  requests[1].optimizer = use("sgd", {{"momentum", "0.9"}}, "train.optimizer");
+  requests[2].optimizer = use("sgd", {{"nesterov", "true"}}, "train.optimizer");
+  requests[1].schedule = use("constant", {{"peak", "0.1"}}, "train.schedule");
+  requests[2].schedule =
+      use("linear", {{"peak", "0.1"}, {"warmup", "3"}, {"total", "9"}},
+          "train.schedule");
+  for (const Request &request : requests) {
+    Built built(request);
+    EXPECT_TRUE(built.module) << built.said;
+  }
+}
+
+TEST(Program, twoLossesShareOneApplicationOfTheModel) {
+  Request two = request("llama", tinyLlama());
+  two.losses.push_back(loss("z_loss", 1e-4));
+  Built built(two);
+  ASSERT_TRUE(built.module) << built.said;
+  unsigned calls = 0;
+  built.module->lookupSymbol<mlir::func::FuncOp>("loss").walk(
+      [&](mlir::func::CallOp) { ++calls; });
+  EXPECT_EQ(calls, 2u);
+}
+
+TEST(Program, configIsWrittenFromTheTextsOwnLines) {
+  Built built(request("llama", tinyLlama()));
+  ASSERT_TRUE(built.module) << built.said;
+  std::string config =
+      (*built.module)->getAttrOfType<mlir::StringAttr>("ltc.config_json").str();
+  for (const char *line :
+       {"\"model_type\": \"llama\"", "\"num_hidden_layers\": 2",
+        "\"num_key_value_heads\": 2", "\"head_dim\": 4",
+        "\"tie_word_embeddings\": false", "\"max_position_embeddings\": 6",
+        "\"rms_norm_eps\": 1e-05", "\"rope_theta\": 10000"})
+    EXPECT_NE(config.find(line), std::string::npos) << line << "\n" << config;
+}
+
+TEST(Texts, eachTextStandsUnderItsFolderAndName) {
+  ASSERT_TRUE(libraryText("architectures", "llama"));
+  EXPECT_EQ(libraryText("architectures", "llama")->path,
+            "plugins/architectures/llama.ltc");
+  EXPECT_FALSE(libraryText("losses", "llama"));
+}
+
+} // namespace

@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes golden.json beside it: what PyTorch and transformers say of the
+library's texts on tiny models. Weights follow a formula (see weight), so only
+results are stored. Run by hand after `pip install torch transformers`."""
+import json
+import math
+import os
+
+import torch
+from transformers import (GPT2Config, GPT2LMHeadModel, LlamaConfig,
+                          LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM)
+
+# Two rows of six tokens; the second holds documents of four and two tokens.
+TOKENS = [[1, 4, 7, 2, 9, 3], [5, 0, 10, 6, 8, 2]]
+DOCUMENTS = [[(0, 6)], [(0, 4), (4, 6)]]
+
+
+def weight(order, size, ones):
+    i = torch.arange(size, dtype=torch.float64)
+    return (1.0 if ones else 0.0) + 0.4 * torch.sin(1.3 * i + order)
+
+
+def is_norm(name):
+    return name.endswith("weight") and ("norm" in name or "ln_" in name)
+
+
+def fill(model):
+    """Parameters in order of name take the formula's values."""
+    named = dict(model.named_parameters())
+    for order, name in enumerate(sorted(named)):
+        p = named[name]
+        p.data = weight(order, p.numel(), is_norm(name)).reshape(p.shape)
+
+
+def run(model, smoothing):
+    model.eval()
+    ce = z = 0.0
+    count = 0
+    last = None
+    with torch.no_grad():
+        for row, documents in zip(TOKENS, DOCUMENTS):
+            for begin, end in documents:
+                ids = torch.tensor([row[begin:end]])
+                logits = model(ids).logits[0].double()
+                ce += torch.nn.functional.cross_entropy(
+                    logits[:-1], ids[0, 1:], reduction="sum",
+                    label_smoothing=smoothing).item()
+                z += (torch.logsumexp(logits[:-1], -1) ** 2).sum().item()
+                count += end - begin - 1
+                if last is None:
+                    last = logits[-1].tolist()
+    return {"cross_entropy": ce, "z_loss": z, "count": count, "logits": last}
+
+
+def models():
+    common = dict(vocab_size=11, hidden_size=8, num_hidden_layers=2,
+                  num_attention_heads=4, num_key_value_heads=2,
+                  intermediate_size=12, rms_norm_eps=1e-5, rope_theta=1e4,
+                  max_position_embeddings=6, attn_implementation="eager")
+    yield "llama", LlamaForCausalLM(LlamaConfig(
+        head_dim=4, tie_word_embeddings=False, **common)), 0.0
+    yield "smollm2", LlamaForCausalLM(LlamaConfig(
+        head_dim=4, tie_word_embeddings=True, **common)), 0.1
+    yield "qwen2", Qwen2ForCausalLM(Qwen2Config(
+        head_dim=4, tie_word_embeddings=True, **common)), 0.0
+    yield "gpt2", GPT2LMHeadModel(GPT2Config(
+        vocab_size=11, n_embd=8, n_layer=2, n_head=2, n_positions=6,
+        n_inner=12, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0,
+        attn_implementation="eager")), 0.0
+
+
+def cosine(step, peak=1e-2, warmup=2, total=10, floor=0.1):
+    if step < warmup:
+        return peak * step / warmup
+    turn = math.pi * min(1, (step - warmup) / (total - warmup))
+    return peak * (floor + (1 - floor) * (1 + math.cos(turn)) / 2)
+
+
+def optimizer(kind):
+    """Four steps on two flat tensors, the first of which decays."""
+    tensors = [torch.nn.Parameter(weight(g, 48 if g else 80, False))
+               for g in range(2)]
+    groups = [{"params": [tensors[0]], "weight_decay": 0.1},
+              {"params": [tensors[1]], "weight_decay": 0.0}]
+    if kind == "adamw":
+        torch_optimizer = torch.optim.AdamW(groups, lr=1, betas=(0.9, 0.95))
+    else:
+        torch_optimizer = torch.optim.SGD(
+            groups, lr=1, momentum=0.9, nesterov=kind == "nesterov")
+    norms, rates = [], []
+    for step in range(1, 5):
+        for g, tensor in enumerate(tensors):
+            i = torch.arange(tensor.numel(), dtype=torch.float64)
+            tensor.grad = 0.1 * torch.cos(0.9 * i + g + step)
+        norms.append(torch.nn.utils.clip_grad_norm_(tensors, 0.5).item())
+        rates.append(cosine(step))
+        for group in torch_optimizer.param_groups:
+            group["lr"] = rates[-1]
+        torch_optimizer.step()
+    return {"norms": norms, "rates": rates,
+            "weights": [t.tolist() for t in tensors]}
+
+
+def main():
+    golden = {}
+    for name, model, smoothing in models():
+        model = model.double()
+        fill(model)
+        golden[name] = run(model, smoothing)
+    for kind in ["adamw", "sgd", "nesterov"]:
+        golden[kind] = optimizer(kind)
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden.json")
+    with open(path, "w") as out:
+        json.dump(golden, out, indent=1)
+        out.write("\n")
+
+
+main()
