@@ -46,6 +46,9 @@ public:
   std::string featureLevel() const override { return "avx512"; }
 
   FailureOr<LoweredKernel> lower(KernelOp kernel, ModuleOp into) override {
+    kernel.getContext()
+        ->loadDialect<arith::ArithDialect, LLVM::LLVMDialect, math::MathDialect,
+                      scf::SCFDialect, vector::VectorDialect>();
     Block &body = kernel.getBody().front();
     if (!body.getOps<ContractOp>().empty())
       return lowerContract(kernel, into);
