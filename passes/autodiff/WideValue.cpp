@@ -122,7 +122,7 @@ StringRef refusal(Operation *op, Candidate &c) {
     return "an op that mixes tokens reads it";
   if (isa<MapOp, ContractOp>(op) && llvm::any_of(op->getOperands(), summed))
     return "a sum over tokens is read by arithmetic";
-  if (isa<ContractOp>(op))
+  if (isa<ContractOp, StopGradientOp>(op))
     return "";
   if (auto map = dyn_cast<MapOp>(op)) {
     Tokens &space = c.tokens[map.getResult(0)];

@@ -17,7 +17,13 @@ module attributes {ltc.terms = [{name = "a", count_input = "", weight_key = "w"}
     } : (tensor<2x4x4xf32>) -> tensor<2x4x4xf32>
     %y = ltc.contract %h [0, 1, 2], %w [3, 2] -> [0, 1, 3] : tensor<2x4x4xf32>, tensor<8x4xf32> -> tensor<2x4x8xf32>
     %m = ltc.reduce max %y over [2] : tensor<2x4x8xf32> -> tensor<2x4xf32>
-    %a = ltc.reduce sum %m over [0, 1] : tensor<2x4xf32> -> tensor<f32>
+    %top = ltc.stop_gradient %m : tensor<2x4xf32>
+    %both = ltc.map(%m, %top) maps [affine_map<(b, t) -> (b, t)>, affine_map<(b, t) -> (b, t)>] {
+    ^bb0(%i: f32, %j: f32):
+      %r = arith.mulf %i, %j : f32
+      ltc.yield %r : f32
+    } : (tensor<2x4xf32>, tensor<2x4xf32>) -> tensor<2x4xf32>
+    %a = ltc.reduce sum %both over [0, 1] : tensor<2x4xf32> -> tensor<f32>
     %b = ltc.reduce sum %x over [0, 1, 2] : tensor<2x4x4xf32> -> tensor<f32>
     return %a, %b : tensor<f32>, tensor<f32>
   }
