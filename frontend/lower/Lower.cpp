@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "frontend/lower/Lower.h"
+#include "frontend/graph/Lexer.h"
+#include "frontend/graph/Parser.h"
+#include "frontend/texts/Texts.h"
+#include "runtime/base/File.h"
+#include <filesystem>
+#include <set>
+
+namespace ltc {
+namespace {
+
+graph::Place convert(const spec::Place &place) {
+  return {place.file, place.line, place.column};
+}
+
+class Collector {
+public:
+  Collector(const spec::Spec &spec, std::vector<spec::Problem> &problems)
+      : problems(problems),
+        base(std::filesystem::absolute(spec.path).parent_path()) {
+    for (const LibraryText &text : libraryTexts())
+      request.texts.push_back(
+          {std::string(text.path), std::string(text.text)});
+  }
+
+  /// A name of the library, or a path ending in .ltc that is read now; the
+  /// text's own name is then the file's.
+  graph::TextUse use(const spec::Use &from, const std::string &key) {
+    graph::TextUse result;
+    result.name = from.name;
+    result.place = convert(from.place);
+    result.key = key;
+    for (const spec::Setting &setting : from.settings)
+      result.settings.push_back(
+          {setting.name, setting.text, convert(setting.place)});
+    std::filesystem::path path = from.name;
+    if (path.extension() == ".ltc") {
+      read(base / path, from.place);
+      result.name = path.stem().string();
+    }
+    return result;
+  }
+
+  graph::Request request;
+
+private:
+  void read(std::filesystem::path path, const spec::Place &place) {
+    path = path.lexically_normal();
+    if (!seen.insert(path.string()).second)
+      return;
+    auto file = MappedFile::open(path);
+    if (!file) {
+      problems.push_back({place, file.error().message});
+      return;
+    }
+    std::string text(file->bytes().begin(), file->bytes().end());
+    request.texts.push_back({path.string(), text});
+    try {
+      for (auto &[used, at] : graph::parse(text, path.string()).uses)
+        read(path.parent_path() / used, {at.file, at.line, at.column});
+    } catch (const graph::Refusal &) {
+      // Reported, with its place, when the program is built.
+    }
+  }
+
+  std::vector<spec::Problem> &problems;
+  std::filesystem::path base;
+  std::set<std::string> seen;
+};
+
+bool has(const graph::TextUse &use, const std::string &name) {
+  for (const graph::Setting &setting : use.settings)
+    if (setting.name == name)
+      return true;
+  return false;
+}
+
+} // namespace
+
+graph::Request makeRequest(const spec::Spec &spec,
+                           std::vector<spec::Problem> &problems) {
+  Collector collector(spec, problems);
+  graph::Request &request = collector.request;
+  request.model = collector.use(spec.model, "model");
+  request.optimizer = collector.use(spec.optimizer, "train.optimizer");
+  request.schedule = collector.use(spec.schedule, "train.schedule");
+  for (const spec::Loss &loss : spec.losses) {
+    graph::LossUse use;
+    static_cast<graph::TextUse &>(use) =
+        collector.use(loss, "loss." + loss.name);
+    use.weight = loss.weight;
+    use.weightKey = "loss." + loss.name;
+    if (!loss.settings.empty())
+      use.weightKey += ".weight";
+    request.losses.push_back(use);
+  }
+  // A schedule that ends with the run need not say so twice.
+  bool steps = spec.duration.unit == "steps";
+  if (!has(request.schedule, "total") && steps &&
+      request.schedule.name != "constant")
+    request.schedule.settings.push_back(
+        {"total", std::to_string(int64_t(spec.duration.amount)),
+         request.schedule.place});
+  if (spec.clip)
+    request.clip = graph::ScalarSetting{
+        "train.clip",  "", "> 0", "largest global gradient norm", *spec.clip,
+        convert(spec.clipPlace)};
+  request.guard = {"train.guard", "", "> 0",
+                   "a step whose gradient norm is not below changes nothing",
+                   spec.guard, convert(spec.guardPlace)};
+  request.microBatch = spec.microBatch;
+  request.length = spec.length;
+  return request;
+}
+
+void describe(const spec::Spec &spec, const std::string &module,
+              artifact::ArtifactT &artifact) {
+  nlohmann::ordered_json resolved = spec.resolved();
+  artifact.spec_json = resolved.dump();
+  for (auto &[key, value] : spec.host) {
+    auto entry = std::make_unique<artifact::EntryT>();
+    entry->key = key;
+    entry->value = value.dump();
+    entry->kind = "host";
+    artifact.host.push_back(std::move(entry));
+  }
+  artifact.structure_hash = hexHash(hashBytes(module));
+  artifact.data_hash = hexHash(hashBytes(resolved["data"].dump()));
+}
+
+} // namespace ltc

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// A checked spec to what the compiler takes, and to what only the spec knows
+// of the artifact.
+#pragma once
+#include "frontend/graph/Request.h"
+#include "frontend/spec/Spec.h"
+#include "runtime/artifact/Artifact_generated.h"
+
+namespace ltc {
+
+/// Collects the texts (library and paths) and their settings. Errors, e.g. a
+/// missing file, go to `problems`.
+graph::Request makeRequest(const spec::Spec &spec,
+                           std::vector<spec::Problem> &problems);
+
+/// Fills spec_json, host keys and hashes. `module`: text of stage "model".
+void describe(const spec::Spec &spec, const std::string &module,
+              artifact::ArtifactT &artifact);
+
+} // namespace ltc

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/schema/Schema.h"
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <cstdlib>
+#include <map>
+#include <numeric>
+
+namespace ltc {
+namespace {
+
+std::string trimmed(std::string_view text) {
+  size_t begin = text.find_first_not_of(" \t");
+  if (begin == std::string_view::npos)
+    return "";
+  size_t end = text.find_last_not_of(" \t");
+  return std::string(text.substr(begin, end - begin + 1));
+}
+
+/// Splits "1.5 GiB" into a number and the word behind it.
+Result<std::pair<double, std::string>> numberAndWord(std::string_view text) {
+  std::string word = trimmed(text);
+  char *end = nullptr;
+  double number = std::strtod(word.c_str(), &end);
+  if (end == word.c_str() || !std::isfinite(number))
+    return fail("'" + word + "' does not begin with a number");
+  return std::pair(number, trimmed(end));
+}
+
+unsigned distance(std::string_view a, std::string_view b) {
+  std::vector<unsigned> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), 0);
+  for (size_t i = 0; i < a.size(); ++i) {
+    unsigned diagonal = row[0]++;
+    for (size_t j = 0; j < b.size(); ++j) {
+      unsigned next = std::min({row[j] + 1, row[j + 1] + 1,
+                                diagonal + (a[i] != b[j])});
+      diagonal = row[j + 1];
+      row[j + 1] = next;
+    }
+  }
+  return row.back();
+}
+
+} // namespace
+
+Result<double> parseNumber(std::string_view text) {
+  auto parts = numberAndWord(text);
+  if (!parts || !parts->second.empty())
+    return fail("expected a number such as 0.1 or 1e-4, found '" +
+                trimmed(text) + "'");
+  return parts->first;
+}
+
+Result<int64_t> parseCount(std::string_view text, int64_t least) {
+  static const std::map<std::string, double> scale = {
+      {"", 1}, {"k", 1e3}, {"K", 1e3}, {"M", 1e6}, {"B", 1e9}};
+  auto parts = numberAndWord(text);
+  auto unit = parts ? scale.find(parts->second) : scale.end();
+  double number = unit == scale.end() ? 0.5 : parts->first * unit->second;
+  if (number != std::floor(number) || std::abs(number) > 9e15)
+    return fail("expected a whole number such as 32 or 4k, found '" +
+                trimmed(text) + "'");
+  if (number < double(least))
+    return fail("expected at least " + std::to_string(least) + ", found " +
+                trimmed(text));
+  return int64_t(number);
+}
+
+Result<bool> parseBoolean(std::string_view text) {
+  std::string word = trimmed(text);
+  if (word == "true" || word == "yes" || word == "on")
+    return true;
+  if (word == "false" || word == "no" || word == "off")
+    return false;
+  return fail("expected true or false, found '" + word + "'");
+}
+
+Result<uint64_t> parseBytes(std::string_view text) {
+  static const std::map<std::string, double> scale = {
+      {"", 1},
+      {"B", 1},
+      {"KiB", 1024.0},
+      {"MiB", 1048576.0},
+      {"GiB", 1073741824.0},
+      {"kB", 1e3},
+      {"MB", 1e6},
+      {"GB", 1e9}};
+  auto parts = numberAndWord(text);
+  auto unit = parts ? scale.find(parts->second) : scale.end();
+  if (unit == scale.end() || parts->first < 0)
+    return fail("expected a size such as 512MiB or 2GiB, found '" +
+                trimmed(text) + "'");
+  return uint64_t(parts->first * unit->second);
+}
+
+std::string DurationValue::text() const {
+  char number[64];
+  std::snprintf(number, sizeof number, "%.15g", amount);
+  return std::string(number) + " " + unit;
+}
+
+Result<DurationValue> parseDuration(std::string_view text) {
+  static const std::map<std::string, std::pair<double, const char *>> units = {
+      {"step", {1, "steps"}},        {"steps", {1, "steps"}},
+      {"epoch", {1, "epochs"}},      {"epochs", {1, "epochs"}},
+      {"tok", {1, "tokens"}},        {"tokens", {1, "tokens"}},
+      {"min", {1, "minutes"}},       {"minutes", {1, "minutes"}},
+      {"h", {60, "minutes"}},        {"hours", {60, "minutes"}},
+      {"s", {1.0 / 60, "minutes"}},  {"seconds", {1.0 / 60, "minutes"}}};
+  static const std::map<char, double> scale = {
+      {'k', 1e3}, {'K', 1e3}, {'M', 1e6}, {'B', 1e9}, {'T', 1e12}};
+  auto parts = numberAndWord(text);
+  std::string expected = "expected a duration such as 500 steps, 3 epochs, "
+                         "1B tok or 20 min, found '" +
+                         trimmed(text) + "'";
+  if (!parts || parts->first < 0)
+    return fail(expected);
+  double amount = parts->first;
+  std::string word = parts->second;
+  if (word.size() > 1 && word[1] == ' ' && scale.count(word[0])) {
+    amount *= scale.at(word[0]);
+    word = trimmed(word.substr(1));
+  }
+  auto unit = units.find(word);
+  if (unit == units.end())
+    return fail(expected);
+  return DurationValue{amount * unit->second.first, unit->second.second};
+}
+
+Result<void> checkValue(ValueType type, std::string_view text) {
+  switch (type) {
+  case ValueType::text:
+  case ValueType::word:
+    if (trimmed(text).empty())
+      return fail("expected a value, found nothing");
+    return {};
+  case ValueType::number:
+    LTC_TRY(parseNumber(text));
+    return {};
+  case ValueType::count:
+    LTC_TRY(parseCount(text));
+    return {};
+  case ValueType::boolean:
+    LTC_TRY(parseBoolean(text));
+    return {};
+  case ValueType::duration:
+    LTC_TRY(parseDuration(text));
+    return {};
+  case ValueType::bytes:
+    LTC_TRY(parseBytes(text));
+    return {};
+  }
+  return fail("a key of an unknown type");
+}
+
+std::string nearest(std::string_view name,
+                    std::span<const std::string> names) {
+  std::string best;
+  unsigned bound = unsigned(name.size() / 3 + 2);
+  for (const std::string &candidate : names) {
+    unsigned away = distance(name, candidate);
+    if (away < bound) {
+      best = candidate;
+      bound = away;
+    }
+  }
+  return best;
+}
+
+} // namespace ltc

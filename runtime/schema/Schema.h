@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// Typed values as users write them, and what a key is: serves the spec and
+// `ltc run --set`.
+#pragma once
+#include "runtime/base/Result.h"
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ltc {
+
+/// structure: compiled in. scalar: a number that the program reads; changing
+/// it never recompiles. host: read by the run alone.
+enum class KeyKind { structure, scalar, host };
+
+enum class ValueType { text, word, number, count, boolean, duration, bytes };
+
+/// One key of a section.
+struct Key {
+  std::string_view name;
+  KeyKind kind;
+  ValueType type;
+  std::string_view initial; ///< default as text; "" with required
+  bool required;
+  std::string_view help;
+};
+
+/// `1e-4`, `32`. The whole text must be a finite number.
+Result<double> parseNumber(std::string_view text);
+/// A whole number of at least `least`; `4k`, `1M`, `1B` scale by thousands.
+Result<int64_t> parseCount(std::string_view text, int64_t least = 0);
+/// true, false, yes, no, on, off.
+Result<bool> parseBoolean(std::string_view text);
+/// `2GiB`, `512MiB`, `1000`.
+Result<uint64_t> parseBytes(std::string_view text);
+
+/// `500 steps`, `3 epochs`, `1B tok`, `20 min`, `2 h`.
+struct DurationValue {
+  double amount = 0;
+  std::string unit; ///< steps, epochs, tokens or minutes
+  std::string text() const; ///< canonical: "1000000000 tokens"
+};
+Result<DurationValue> parseDuration(std::string_view text);
+
+/// Checks `text` against a type; the error says what was expected.
+Result<void> checkValue(ValueType type, std::string_view text);
+
+/// The nearest of `names` to a misspelt one, or "" if none is near.
+std::string nearest(std::string_view name,
+                    std::span<const std::string> names);
+
+} // namespace ltc
