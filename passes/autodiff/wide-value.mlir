@@ -91,3 +91,28 @@ module attributes {ltc.terms = [{name = "a", count_input = "", weight_key = "w"}
     return %a : tensor<f32>
   }
 }
+// -----
+// A maximum taken out of log(sum of exp) as a constant stays in the chunk.
+// CHECK-LABEL: func.func private @head.chunk(
+// CHECK-LABEL: func.func @accumulate
+module attributes {ltc.terms = [{name = "a", count_input = "", weight_key = "w"}]} {
+  func.func @loss(%x: tensor<2x4x4xf32> {ltc.bind = {class = "parameter", name = "x"}},
+                  %w: tensor<8x4xf32> {ltc.bind = {class = "parameter", name = "w"}}) -> tensor<f32> {
+    %h = ltc.map(%x) maps [affine_map<(b, t, d) -> (b, t, d)>] {
+    ^bb0(%hi: f32):
+      %hr = math.sin %hi : f32
+      ltc.yield %hr : f32
+    } : (tensor<2x4x4xf32>) -> tensor<2x4x4xf32>
+    %y = ltc.contract %h [0, 1, 2], %w [3, 2] -> [0, 1, 3] : tensor<2x4x4xf32>, tensor<8x4xf32> -> tensor<2x4x8xf32>
+    %m = ltc.reduce max %y over [2] : tensor<2x4x8xf32> -> tensor<2x4xf32>
+    %top = ltc.stop_gradient %m : tensor<2x4xf32>
+    %e = ltc.map(%y, %top) maps [affine_map<(b, t, v) -> (b, t, v)>, affine_map<(b, t, v) -> (b, t)>] {
+    ^bb0(%yi: f32, %ti: f32):
+      %d = arith.subf %yi, %ti : f32
+      %ei = math.exp %d : f32
+      ltc.yield %ei : f32
+    } : (tensor<2x4x8xf32>, tensor<2x4xf32>) -> tensor<2x4x8xf32>
+    %s = ltc.reduce sum %e over [0, 1, 2] : tensor<2x4x8xf32> -> tensor<f32>
+    return %s : tensor<f32>
+  }
+}
