@@ -46,6 +46,7 @@ private:
                   std::vector<NodePtr> &results,
                   std::vector<mlir::DictionaryAttr> &binds);
   NodePtr hashed(NodePtr position, uint32_t key, NodePtr seed);
+  mlir::func::FuncOp initOfBlock(const Tracer::BlockCall &call);
   NodePtr initial(const Parameter &parameter, NodePtr seed);
   std::vector<std::string> statesOf(const Function::Clause &clause);
 

@@ -3,8 +3,10 @@
 // what files and arguments expect.
 #include "frontend/graph/TestRequest.h"
 #include "frontend/texts/Texts.h"
+#include "ir/interfaces/Interpreter.h"
 #include "ir/ops/Ops.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include <cmath>
 #include <gtest/gtest.h>
 
 using namespace ltc;
@@ -27,6 +29,42 @@ TEST(Program, llamaBecomesOneBlockCalledOncePerLayer) {
   EXPECT_TRUE(built.module->lookupSymbol("layer"));
   EXPECT_TRUE(built.module->lookupSymbol("apply"));
   EXPECT_TRUE(built.module->lookupSymbol("init"));
+}
+
+TEST(Program, opsDoNotGrowWithDepthExceptCalls) {
+  auto opsAt = [](const char *layers) {
+    Settings settings = tinyLlama();
+    settings[1].second = layers;
+    Built built(request("llama", settings));
+    EXPECT_TRUE(built.module) << built.said;
+    unsigned count = 0;
+    built.module->walk(
+        [&](mlir::Operation *op) { count += !mlir::isa<mlir::func::CallOp>(op); });
+    return count;
+  };
+  EXPECT_EQ(opsAt("2"), opsAt("7"));
+}
+
+TEST(Program, everyLayerStartsFromItsOwnNumbers) {
+  Built built(request("llama", tinyLlama()));
+  ASSERT_TRUE(built.module) << built.said;
+  auto out = Interpreter(*built.module).call("init", {HostTensor::scalar(3)});
+  ASSERT_TRUE(mlir::succeeded(out));
+  auto init = built.module->lookupSymbol<mlir::func::FuncOp>("init");
+  std::map<std::string, HostTensor> made;
+  for (unsigned i = 0; i < out->size(); ++i) {
+    auto bind = init.getResultAttrOfType<mlir::DictionaryAttr>(i, "ltc.bind");
+    made[bind.getAs<mlir::StringAttr>("name").str()] = (*out)[i];
+  }
+  std::string q = ".self_attn.q_proj.weight", k = ".self_attn.k_proj.weight";
+  EXPECT_NE(made["model.layers.0" + q].data, made["model.layers.1" + q].data);
+  EXPECT_NE(made["model.layers.0" + q].data[0],
+            made["model.layers.0" + k].data[0]);
+  double squares = 0;
+  for (double x : made["model.layers.1" + q].data)
+    squares += x * x;
+  EXPECT_NEAR(std::sqrt(squares / 128), 0.02, 0.004);
+  EXPECT_EQ(made["model.norm.weight"].data, std::vector<double>(8, 1));
 }
 
 TEST(Program, everyArchitectureOptimizerAndScheduleBuilds) {

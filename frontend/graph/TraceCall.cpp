@@ -552,17 +552,20 @@ Value Tracer::callBlock(const Function &block, const Expr &call, Scope &scope) {
       operands.push_back(std::get<NodePtr>(value.is)->value);
   std::string prefix =
       block.external.empty() ? "" : substitute(block.external, scope) + ".";
+  BlockCall made{trace.symbol, trace.parameters, {}};
   size_t parameter = 0, capture = 0;
   for (const std::string &kind : trace.order) {
     if (kind == "parameter") {
       Parameter real = trace.parameters[parameter++];
       real.name = prefix + substitute(real.name, scope);
+      made.names.push_back(real.name);
       operands.push_back(parameterArgument(real)->value);
       continue;
     }
     Value *value = lookup(trace.captures[capture++], scope);
     operands.push_back(std::get<NodePtr>(value->is)->value);
   }
+  calls.push_back(made);
   auto op = func::CallOp::create(emit.builder, emit.at(call.place), callee,
                                  operands);
   std::vector<Value> results;

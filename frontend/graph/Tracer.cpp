@@ -597,7 +597,13 @@ void Tracer::declareParam(const Stmt &stmt, Scope &scope) {
 NodePtr Tracer::parameterArgument(const Parameter &parameter) {
   bool known = false;
   for (const Parameter &other : parameters)
-    known |= other.name == parameter.name;
+    if (other.name == parameter.name) {
+      known = true;
+      if (other.fileShape() != parameter.fileShape())
+        refuse(parameter.place, "the external name \"" + parameter.name +
+                                    "\" is taken by a parameter of another "
+                                    "shape; name the loop's index in it: {i}");
+    }
   if (!known)
     parameters.push_back(parameter);
   OpBuilder &b = emit.builder;

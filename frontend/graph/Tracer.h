@@ -96,6 +96,13 @@ public:
 
   /// In order of first use.
   std::vector<Parameter> parameters;
+  /// A block's parameters under the names of one of its calls.
+  struct BlockCall {
+    std::string symbol;
+    std::vector<Parameter> own;     ///< as the block declares them
+    std::vector<std::string> names; ///< as files know them
+  };
+  std::vector<BlockCall> calls;
   /// Emits the value as a node (numbers become constants).
   NodePtr node(const Value &value, const Place &place);
   Dim *dimNamed(const std::string &name, int64_t size);

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ltc.* attributes of the module, and config.json.
+#include "frontend/graph/Program.h"
+#include "nlohmann/json.hpp"
+#include <cmath>
+
+using namespace mlir;
+
+namespace ltc::graph {
+
+static std::string lineOf(const Place &place) {
+  return place.file + ":" + std::to_string(place.line) + ":" +
+         std::to_string(place.column);
+}
+
+/// config.json from the text's own lines; "" if the text has none.
+std::string Program::configJson() {
+  nlohmann::ordered_json json;
+  auto put = [&](const std::string &key, const Value &value) {
+    if (value.none())
+      json[key] = nullptr;
+    else if (value.truth())
+      json[key] = std::get<bool>(value.is);
+    else if (value.text())
+      json[key] = std::get<std::string>(value.is);
+    else if (value.number()) {
+      double number = std::get<double>(value.is);
+      if (number == std::floor(number) && std::abs(number) < 9e15)
+        json[key] = int64_t(number);
+      else
+        json[key] = number;
+    } else if (auto *list = std::get_if<std::vector<Value>>(&value.is)) {
+      json[key] = nlohmann::json::array();
+      for (const Value &item : *list)
+        if (item.text())
+          json[key].push_back(std::get<std::string>(item.is));
+    }
+  };
+  for (const Function::Config &config : model->configs) {
+    Function probe = *model;
+    auto evaluate = [&](const ExprPtr &expr) {
+      auto stmt = std::make_shared<Stmt>();
+      stmt->kind = Stmt::Return;
+      stmt->value = expr;
+      probe.body = {stmt};
+      return tracer.traceExpression(probe, tracer.settings);
+    };
+    if (config.condition) {
+      Value holds = evaluate(config.condition);
+      if (holds.none() || (holds.truth() && !std::get<bool>(holds.is)))
+        continue;
+    }
+    for (auto &[key, expr] : config.entries)
+      put(key, evaluate(expr));
+    for (const ParameterDecl &decl : model->parameters)
+      if (!decl.config.empty())
+        put(decl.config, tracer.settings[decl.name]);
+    json["torch_dtype"] = "float32";
+    return json.dump(2);
+  }
+  return "";
+}
+
+void Program::setAttributes() {
+  auto text = [&](const std::string &value) {
+    return Attribute(builder.getStringAttr(value));
+  };
+  auto dictionary =
+      [&](std::initializer_list<std::pair<const char *, Attribute>> entries) {
+        SmallVector<NamedAttribute> attributes;
+        for (auto &[key, value] : entries)
+          attributes.push_back(builder.getNamedAttr(key, value));
+        return Attribute(builder.getDictionaryAttr(attributes));
+      };
+  SmallVector<Attribute> parameters, groupList, states, termList, scalarList;
+  for (const Parameter &parameter : tracer.parameters) {
+    int64_t group = 0;
+    for (auto [g, candidate] : llvm::enumerate(groups))
+      if (llvm::is_contained(candidate.members, &parameter))
+        group = g;
+    parameters.push_back(dictionary(
+        {{"name", text(parameter.name)},
+         {"shape", builder.getDenseI64ArrayAttr(parameter.fileShape())},
+         {"role", text(parameter.role)},
+         {"decays", builder.getBoolAttr(parameter.decays)},
+         {"group", builder.getI64IntegerAttr(group)},
+         {"init", text(parameter.init)},
+         {"line", text(lineOf(parameter.place))}}));
+  }
+  for (auto [g, group] : llvm::enumerate(groups)) {
+    SmallVector<Attribute> members;
+    for (const Parameter *parameter : group.members)
+      members.push_back(text(parameter->name));
+    groupList.push_back(builder.getArrayAttr(members));
+    for (const std::string &state : statesOf(*group.clause))
+      states.push_back(dictionary({{"group", builder.getI64IntegerAttr(g)},
+                                   {"name", text(state)}}));
+  }
+  for (auto [term, key] : llvm::zip(terms, termWeights))
+    termList.push_back(dictionary({{"name", text(term.name)},
+                                   {"count_input", text(term.countInput)},
+                                   {"weight_key", text(key)}}));
+  for (const ScalarSetting &scalar : scalars)
+    scalarList.push_back(
+        dictionary({{"key", text(scalar.key)},
+                    {"type", text("number")},
+                    {"unit", text(scalar.unit)},
+                    {"value", builder.getF64FloatAttr(scalar.value)},
+                    {"check", text(scalar.check)},
+                    {"help", text(scalar.help)},
+                    {"line", text(lineOf(scalar.place))}}));
+  ModuleOp op = *module;
+  op->setAttr("ltc.parameters", builder.getArrayAttr(parameters));
+  op->setAttr("ltc.groups", builder.getArrayAttr(groupList));
+  op->setAttr("ltc.states", builder.getArrayAttr(states));
+  op->setAttr("ltc.terms", builder.getArrayAttr(termList));
+  op->setAttr("ltc.scalars", builder.getArrayAttr(scalarList));
+  op->setAttr("ltc.micro_batch", builder.getI64IntegerAttr(request.microBatch));
+  op->setAttr("ltc.length", builder.getI64IntegerAttr(request.length));
+  op->setAttr("ltc.vocab", builder.getI64IntegerAttr(vocab));
+  op->setAttr("ltc.config_json", text(configJson()));
+}
+
+} // namespace ltc::graph
