@@ -17,6 +17,7 @@ namespace {
 constexpr int64_t kRowBlock = 512;       ///< rows of a tile, about
 constexpr int64_t kPackedFloats = 1 << 17; ///< of a tile's panels: half of L2
 constexpr int64_t kMaxK = 1536;          ///< longer sums go by blocks of k
+constexpr int64_t kPackedRows = 64;
 constexpr int64_t kUnroll = 4;
 
 class Contract {
@@ -35,10 +36,11 @@ private:
                  int64_t vectors);
   void packTransposed(Value panel, Value packed, Value k0, Value kCount,
                       int64_t vectors);
-  Value packRows(Value m, Value k0, Value kCount, int64_t rows);
+  void packRows(Value m, int64_t span, Value k0, Value kCount);
   /// Calls body(position, width) for whole steps and for the static remainder.
   void overSteps(Value begin, Value end, int64_t size, int64_t step,
                  std::function<void(Value, int64_t)> body);
+  void emitRows(Value m0, int64_t span, Value nEnd, Value k0, Value kCount);
   void emitRegisterTile(Value m, int64_t rows, Value n, int64_t width,
                         Value aBase, Value panel, Value k0, Value kCount);
   SmallVector<Value> sumOverK(SmallVector<Value> sums, Value aBase,
@@ -51,6 +53,12 @@ private:
   Indices outIndices(Value m, Value n);
   Value sumAddress(Value m, Value n);
   bool rowsPacked() const { return plan_.k.back().a != 1 || plan_.k.size() > 1; }
+  /// Rows packed at once: where they are neighbours, a whole cache line and
+  /// more of each k, as a k may be a page apart.
+  int64_t packedRows() const {
+    bool wide = rowsPacked() && plan_.m.a == 1;
+    return wide ? std::max(rows, kPackedRows / rows * rows) : rows;
+  }
   bool blockedK() const { return kBlock < plan_.kSize(); }
 
   KernelOp kernel;
@@ -113,7 +121,7 @@ void Contract::chooseBlocks() {
                                llvm::alignTo(n, step));
   int64_t blocks = llvm::divideCeil(n, nBlock); // of about the same width
   nBlock = llvm::alignTo(llvm::divideCeil(n, blocks), step);
-  mBlock = llvm::alignTo(std::min(plan_.m.size, kRowBlock), rows);
+  mBlock = llvm::alignTo(std::min(plan_.m.size, kRowBlock), packedRows());
   mTiles = llvm::divideCeil(plan_.m.size, mBlock);
   nTiles = llvm::divideCeil(n, nBlock);
 }
@@ -226,21 +234,23 @@ void Contract::packTransposed(Value n, Value packed, Value k0, Value kCount,
   }
 }
 
-/// A strip [k][rows] of A where A is not contiguous along k.
-Value Contract::packRows(Value m, Value k0, Value kCount, int64_t count) {
+/// Strips [strip][k][rows] of A where A is not contiguous along k.
+void Contract::packRows(Value m, int64_t span, Value k0, Value kCount) {
   emit.loop(emit.i64(0), kCount, 1, [&](Value k) {
     Value from =
         emit.at(aTile, f32,
                 emit.add(kOffset(emit, plan_.k, emit.add(k0, k), &Axis::a),
                          emit.mul(m, plan_.m.a)));
     Value to = emit.at(packedA, f32, emit.mul(k, rows));
-    if (plan_.m.a == 1)
-      return emit.store(emit.load(Emitter::lanes(f32, count), from), to);
-    for (int64_t i = 0; i < count; ++i)
-      emit.store(emit.load(f32, emit.at(from, f32, emit.i64(i * plan_.m.a))),
-                 emit.at(to, f32, i));
+    for (int64_t i = 0; i < span;) {
+      int64_t count = plan_.m.a == 1 ? std::min(rows, span - i) : 1;
+      Type piece = count == 1 ? f32 : Type(Emitter::lanes(f32, count));
+      int64_t place = i / rows * rows * kBlock + i % rows;
+      emit.store(emit.load(piece, emit.at(from, f32, emit.i64(i * plan_.m.a))),
+                 emit.at(to, f32, emit.i64(place)));
+      i += count;
+    }
   });
-  return packedA;
 }
 
 void Contract::multiplyAdd(MutableArrayRef<Value> sums, Value aRow, Value bRow,
@@ -350,6 +360,25 @@ void Contract::finish(Value m, int64_t count, Value n, int64_t width,
   }
 }
 
+/// Register tiles of the rows [m0, m0 + span) by the tile's columns.
+void Contract::emitRows(Value m0, int64_t span, Value nEnd, Value k0,
+                        Value kCount) {
+  Value mEnd = emit.add(m0, span);
+  overSteps(m0, mEnd, span, rows, [&](Value m, int64_t count) {
+    Value strip = arith::SubIOp::create(emit, emit.getLoc(), m, m0);
+    Value aBase = rowsPacked()
+                      ? emit.at(packedA, f32, emit.mul(strip, kBlock))
+                      : emit.at(aTile, f32, emit.mul(m, plan_.m.a));
+    overSteps(nBegin, nEnd, plan_.n.size, vectors * kLanes,
+              [&](Value n, int64_t width) {
+                Value from =
+                    arith::SubIOp::create(emit, emit.getLoc(), n, nBegin);
+                Value panel = emit.at(packedB, f32, emit.mul(from, kBlock));
+                emitRegisterTile(m, count, n, width, aBase, panel, k0, kCount);
+              });
+  });
+}
+
 void Contract::emitTile(Value tile) {
   points->enter(kRow, nullptr);
   points->enterInner();
@@ -383,20 +412,12 @@ void Contract::emitTile(Value tile) {
         emit.i64(kBlock), arith::SubIOp::create(emit, emit.getLoc(),
                                                 emit.i64(plan_.kSize()), k0));
     packColumns(k0, kCount, nBegin, nEnd);
-    overSteps(mBegin, mEnd, plan_.m.size, rows, [&](Value m, int64_t count) {
-      Value aBase = rowsPacked()
-                        ? packRows(m, k0, kCount, count)
-                        : emit.at(aTile, f32, emit.mul(m, plan_.m.a));
-      overSteps(nBegin, nEnd, plan_.n.size, vectors * kLanes,
-                [&](Value n, int64_t width) {
-                  Value from =
-                      arith::SubIOp::create(emit, emit.getLoc(), n, nBegin);
-                  Value panel =
-                      emit.at(packedB, f32, emit.mul(from, kBlock));
-                  emitRegisterTile(m, count, n, width, aBase, panel, k0,
-                                   kCount);
-                });
-    });
+    overSteps(mBegin, mEnd, plan_.m.size, packedRows(),
+              [&](Value m, int64_t span) {
+                if (rowsPacked())
+                  packRows(m, span, k0, kCount);
+                emitRows(m, span, nEnd, k0, kCount);
+              });
   });
   if (!blockedK())
     return;
@@ -424,7 +445,7 @@ FailureOr<LoweredKernel> Contract::run() {
   launch.bindings = plainBindings(kernel);
   countBytes(kernel, launch);
   int64_t packed = llvm::alignTo(kBlock, kLanes) * nBlock;
-  int64_t strip = rowsPacked() ? llvm::alignTo(kBlock * rows, kLanes) : 0;
+  int64_t strip = rowsPacked() ? llvm::alignTo(kBlock * packedRows(), kLanes) : 0;
   int64_t partial = blockedK() ? mBlock * nBlock : 0;
   launch.scratchBytes = 4 * (packed + strip + partial);
   native = beginNative(emit, into, launch.symbol, launch.bindings.size());
