@@ -219,7 +219,8 @@ private:
   }
 
   LogicalResult bindResults(ArrayRef<Place> results) {
-    for (auto [r, place] : llvm::enumerate(results)) {
+    for (auto [r, made] : llvm::enumerate(results)) {
+      Place place = made;
       auto bind = entry.getResultAttrOfType<DictionaryAttr>(r, "ltc.bind");
       if (!bind)
         return entry.emitError("result ") << r << " of @" << entry.getSymName()
@@ -233,12 +234,47 @@ private:
         continue;
       bool updated = phase.storages[target->storage].version > 0 ||
                      isArgument(bind);
+      // Two results may be one value (equal fills); its launch runs twice.
+      bool taken = phase.storages[place.storage].parent >= 0;
+      if (!updated && taken)
+        if (std::optional<Place> again = runAgain(place))
+          place = *again;
       if (updated || failed(putInto(place, target->storage, 0)))
         return entry.emitError("result ")
                << r << " of @" << entry.getSymName() << ", bound to " << bind
                << ", is not made in place; this is a mistake of the compiler";
     }
     return success();
+  }
+
+  /// Repeats the launch that made `place`, into storage of its own.
+  std::optional<Place> runAgain(Place place) {
+    for (size_t c = 0; c < phase.commands.size(); ++c) {
+      FlatCommand again = phase.commands[c];
+      ArrayRef<int64_t> inplace = again.kernel.getInplace();
+      size_t inputs = again.places.size() - inplace.size();
+      std::optional<Place> made;
+      bool stores = llvm::any_of(inplace, [](int64_t at) { return at >= 0; });
+      bool makes = false;
+      for (size_t j = 0; j < inplace.size(); ++j)
+        makes |= again.places[inputs + j].storage == place.storage;
+      for (size_t j = 0; j < inplace.size() && makes && !stores; ++j) {
+        Place &result = again.places[inputs + j];
+        bool wanted = result.storage == place.storage;
+        Storage copy = phase.storages[result.storage];
+        copy.parent = copy.buffer = -1;
+        copy.offset = 0;
+        phase.storages.push_back(copy);
+        result = Place{int64_t(phase.storages.size() - 1), 0, 0};
+        if (wanted)
+          made = result;
+      }
+      if (!made)
+        continue;
+      phase.commands.insert(phase.commands.begin() + c + 1, again);
+      return made;
+    }
+    return std::nullopt;
   }
 
   bool isArgument(DictionaryAttr bind) {
