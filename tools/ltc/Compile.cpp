@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// ltc compile: spec to artifact.
+#include "tools/ltc/Commands.h"
+#include <cstdio>
+
+namespace ltc::tool {
+
+void addCompile(CLI::App &app) {
+  auto job = std::make_shared<CompileJob>();
+  CLI::App *command = app.add_subcommand(
+      "compile", "Compiles a spec into one artifact.\n\n"
+                 "  ltc compile spec.yaml -o model.ltca\n"
+                 "  ltc compile spec.yaml --emit=kernels   prints that stage");
+  command->add_option("spec", job->spec, "the spec, YAML or JSON")->required();
+  command->add_option("-o,--output", job->output, "the artifact to write");
+  command->add_option("--emit", job->emit,
+                      "print a stage and stop: model, grad, shard, kernels");
+  command->add_option("--debug-dir", job->debugDir,
+                      "a folder for the IR after each pass");
+  command->add_option("--fusion-report", job->report,
+                      "what did not fuse and why; - for the terminal");
+  command->callback([job] {
+    if (job->output.empty() && job->emit.empty())
+      leave(fail("say where the artifact goes: -o FILE (or --emit=STAGE)"));
+    if (!job->output.empty() && !job->emit.empty())
+      leave(fail("--emit prints a stage and writes no artifact: leave out -o"));
+    if (!compile(*job))
+      std::exit(1);
+    if (!job->output.empty())
+      std::printf("wrote %s\n", job->output.c_str());
+  });
+}
+
+} // namespace ltc::tool

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// The data section of a resolved spec as streams' options.
+#pragma once
+#include "runtime/artifact/File.h"
+#include "runtime/data/Streams.h"
+#include "runtime/train/Options.h"
+
+namespace ltc::tool {
+
+DataOptions trainingData(const artifact::ArtifactT &table,
+                         const RunOptions &options);
+/// By name, rows of the program's evaluation batch.
+std::vector<std::pair<std::string, DataOptions>>
+evaluationData(const artifact::ArtifactT &table);
+
+/// Copies bytes to `to`, atomically.
+Result<void> writeArtifactCopy(const std::filesystem::path &from,
+                               const std::filesystem::path &to);
+
+} // namespace ltc::tool

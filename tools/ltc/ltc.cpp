@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/ltc/Commands.h"
+#include <cstdio>
+
+int main(int argc, char **argv) {
+  CLI::App app{"ltc compiles the training of a language model, and runs it.\n"
+               "\n"
+               "  ltc plan frontend/examples/quickstart.yaml\n"
+               "  ltc run frontend/examples/quickstart.yaml\n"
+               "  ltc generate RUN --prompt 'The '",
+               "ltc"};
+  app.require_subcommand(1);
+  app.set_version_flag("--version", "ltc 0.1");
+  using namespace ltc::tool;
+  addCompile(app);
+  addRun(app);
+  addPlan(app);
+  addInspect(app);
+  addGenerate(app);
+  addExport(app);
+  addBatches(app);
+  addDoctor(app);
+  CLI11_PARSE(app, argc, argv);
+  return 0;
+}
