@@ -38,19 +38,31 @@ def run(model, smoothing):
     ce = z = 0.0
     count = 0
     last = None
-    with torch.no_grad():
-        for row, documents in zip(TOKENS, DOCUMENTS):
-            for begin, end in documents:
-                ids = torch.tensor([row[begin:end]])
-                logits = model(ids).logits[0].double()
-                ce += torch.nn.functional.cross_entropy(
-                    logits[:-1], ids[0, 1:], reduction="sum",
-                    label_smoothing=smoothing).item()
-                z += (torch.logsumexp(logits[:-1], -1) ** 2).sum().item()
-                count += end - begin - 1
-                if last is None:
-                    last = logits[-1].tolist()
-    return {"cross_entropy": ce, "z_loss": z, "count": count, "logits": last}
+    for row, documents in zip(TOKENS, DOCUMENTS):
+        for begin, end in documents:
+            ids = torch.tensor([row[begin:end]])
+            logits = model(ids).logits[0].double()
+            ce += torch.nn.functional.cross_entropy(
+                logits[:-1], ids[0, 1:], reduction="sum",
+                label_smoothing=smoothing)
+            z += (torch.logsumexp(logits[:-1], -1) ** 2).sum()
+            count += end - begin - 1
+            if last is None:
+                last = logits[-1].tolist()
+    ((ce + 0.01 * z) / count).backward()
+    return {"cross_entropy": ce.item(), "z_loss": z.item(), "count": count,
+            "logits": last, "gradients": gradients(model)}
+
+
+def gradients(model):
+    """Of (cross entropy + 0.01 z) / count, per parameter: the norm, and a sum
+    weighed by the formula."""
+    result = {}
+    for name, p in sorted(model.named_parameters()):
+        grad = p.grad.double().flatten()
+        result[name] = [grad.norm().item(),
+                        (grad * weight(0, grad.numel(), False)).sum().item()]
+    return result
 
 
 def models():
