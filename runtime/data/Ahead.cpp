@@ -54,7 +54,8 @@ Result<const GlobalBatch *> Ahead::next() {
   changed.notify_all();
   if (current.error) {
     Error error = *current.error;
-    stop(); // a later call tries again
+    stop(); // a later call tries again, from the batch that failed
+    LTC_TRY(stream->seek(place));
     return error;
   }
   place = current.position;

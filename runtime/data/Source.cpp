@@ -49,7 +49,8 @@ uint64_t permuted(uint64_t i, uint64_t count, uint64_t key) {
   do {
     uint64_t left = i >> half, right = i & mask;
     for (uint64_t round = 0; round < 6; ++round) {
-      uint64_t next = left ^ (mixed(key + round * 0x9e3779b97f4a7c15u + right) & mask);
+      uint64_t salt = key + round * 0x9e3779b97f4a7c15u;
+      uint64_t next = left ^ (mixed(salt + right) & mask);
       left = right;
       right = next;
     }

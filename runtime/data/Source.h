@@ -35,6 +35,11 @@ public:
   Piece piece(uint64_t i) const;
   /// The i-th piece ever taken: shuffled within each epoch.
   Piece shuffled(uint64_t i, uint64_t seed) const;
+  /// Whether these bytes are there (a piece of an earlier run).
+  bool contains(const Piece &piece) const {
+    return piece.document < lengths.size() && piece.begin < piece.end &&
+           piece.end <= lengths[piece.document];
+  }
   /// The document's bytes; valid until the next call.
   Result<std::string_view> read(uint64_t document);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/data/Streams.h"
 #include "runtime/data/Ahead.h"
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 namespace ltc {
@@ -45,12 +46,11 @@ public:
       list.push_back({piece.source, piece.document, piece.begin, piece.end});
     return list;
   }
-  void fromJson(const nlohmann::json &list) {
-    rest();
-    for (const auto &item : list) {
-      open.push_back({item.at(0), item.at(1), item.at(2), item.at(3)});
-      filled += open.back().length();
-    }
+  void reopen(Row pieces) {
+    open = std::move(pieces);
+    filled = 0;
+    for (const Piece &piece : open)
+      filled += piece.length();
   }
 
 private:
@@ -92,15 +92,29 @@ public:
   }
   Result<void> seek(std::string_view text) override {
     auto json = nlohmann::json::parse(text, nullptr, false);
+    std::vector<uint64_t> newTaken, newBytes;
+    Row open;
     try {
-      taken = json.at("taken").get<std::vector<uint64_t>>();
-      bytes = json.at("bytes").get<std::vector<uint64_t>>();
-      maker.fromJson(json.at("open"));
+      newTaken = json.at("taken").get<std::vector<uint64_t>>();
+      newBytes = json.at("bytes").get<std::vector<uint64_t>>();
+      for (const auto &item : json.at("open"))
+        open.push_back({item.at(0), item.at(1), item.at(2), item.at(3)});
     } catch (const nlohmann::json::exception &) {
       return fail("a data position cannot be read: " + std::string(text));
     }
-    if (taken.size() != sources.size() || bytes.size() != sources.size())
+    if (newTaken.size() != sources.size() || newBytes.size() != sources.size())
       return fail("the data position is of another number of sources");
+    uint64_t filled = 0; // the open row's pieces must be parts of this data
+    for (const Piece &piece : open) {
+      if (piece.source >= sources.size() ||
+          !sources[piece.source]->contains(piece) ||
+          (filled += piece.length()) >= uint64_t(options.length))
+        return fail("the data position does not fit the data: has a file "
+                    "changed since? " + std::string(text));
+    }
+    taken = std::move(newTaken);
+    bytes = std::move(newBytes);
+    maker.reopen(std::move(open));
     return {};
   }
   double epochs() const override {
@@ -198,6 +212,8 @@ Result<std::unique_ptr<Batches>> open(const DataOptions &options,
     return fail("a batch needs at least one row of one token");
   std::vector<std::unique_ptr<Source>> sources;
   for (const SourceOptions &source : options.sources) {
+    if (!(source.weight > 0) || !std::isfinite(source.weight))
+      return fail("a source's weight must be over 0: " + source.config);
     LTC_ASSIGN(auto opened, Source::open(source.kind, source.config,
                                          uint64_t(options.length)));
     sources.push_back(std::move(opened));
