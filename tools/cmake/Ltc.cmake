@@ -1,6 +1,9 @@
 # One helper per kind of thing. A folder is a library: its sources are its
 # *.cpp, its unit tests its *Test.cpp; nothing is listed by hand.
 find_package(Threads REQUIRED)
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>) # for ccache
+endif()
 set_property(GLOBAL PROPERTY LTC_COMPILER_PARTS "")
 add_library(LtcRuntime STATIC)
 set_target_properties(LtcRuntime PROPERTIES POSITION_INDEPENDENT_CODE ON)
