@@ -65,7 +65,11 @@ Result<const GlobalBatch *> Ahead::next() {
 
 Result<void> Ahead::seek(std::string_view position) {
   stop();
-  LTC_TRY(stream->seek(position));
+  auto moved = stream->seek(position);
+  if (!moved) { // what was made ahead is gone: back to the last batch given
+    LTC_TRY(stream->seek(place));
+    return moved.error();
+  }
   place = stream->position();
   seen = stream->epochs();
   return {};
