@@ -47,6 +47,20 @@ function(_ltc_tests name)
   add_test(NAME ${name} COMMAND ${name}Test WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
 endfunction()
 
+# ltc_add_script(name [SLOW] script arguments...): a test that runs a script of
+# the current folder; it passes when it exits with 0. SLOW ones (minutes, or a
+# peer from PyPI) are left to `tools/check --all`.
+function(ltc_add_script name)
+  cmake_parse_arguments(PARSE_ARGV 1 test "SLOW" "" "")
+  list(POP_FRONT test_UNPARSED_ARGUMENTS script)
+  add_test(NAME ${name}
+    COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/${script} ${test_UNPARSED_ARGUMENTS}
+    WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+  if(test_SLOW)
+    set_tests_properties(${name} PROPERTIES LABELS slow TIMEOUT 3000)
+  endif()
+endfunction()
+
 # ltc_add_runtime(Base [libraries...]): this folder joins LtcRuntime.
 function(ltc_add_runtime name)
   _ltc_sources(sources)
@@ -124,6 +138,17 @@ function(ltc_add_passes family)
   add_public_tablegen_target(Ltc${family}Gen)
   set_property(GLOBAL APPEND PROPERTY LTC_GENERATED Ltc${family}Gen)
   _ltc_part(Ltc${family})
+endfunction()
+
+# Every .mlir of the repository is a test: one lit run over all of them.
+function(ltc_add_lit)
+  file(WRITE ${PROJECT_BINARY_DIR}/lit/lit.site.cfg.py
+    "config.ltc_source = '${PROJECT_SOURCE_DIR}'\n"
+    "config.ltc_build = '${PROJECT_BINARY_DIR}'\n"
+    "config.llvm_bin = '${LLVM_TOOLS_BINARY_DIR}'\n"
+    "lit_config.load_config(config, '${PROJECT_SOURCE_DIR}/tests/lit.shared.py')\n")
+  add_test(NAME lit COMMAND ${LLVM_TOOLS_BINARY_DIR}/lit -q --order=lexical
+    ${PROJECT_BINARY_DIR}/lit)
 endfunction()
 
 # The shared library that `ltc` opens to compile and that plugins link.
