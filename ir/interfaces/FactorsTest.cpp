@@ -44,6 +44,18 @@ TEST_F(FactorsTest, contractionReducesTheLabelThatTheResultLacks) {
   EXPECT_EQ(f.all[f.results[0][1][0]].kind, FactorKind::Parallel);
 }
 
+TEST_F(FactorsTest, rowsAndGroupsAreWhole) {
+  Factors f = of("%x: tensor<6x3xf32>, %w: tensor<2x5x3xf32>, %o: tensor<3xi32>",
+                 "%y = ltc.grouped_contract %x [0, 1], %w [2, 3, 1] by %o row 0 "
+                 "group 2 -> [0, 3] : tensor<6x3xf32>, tensor<2x5x3xf32>, "
+                 "tensor<3xi32> -> tensor<6x5xf32>");
+  ASSERT_EQ(f.operands.size(), 3u);
+  EXPECT_EQ(f.all[f.operands[0][0][0]].kind, FactorKind::Whole);
+  EXPECT_EQ(f.all[f.operands[1][0][0]].kind, FactorKind::Whole);
+  EXPECT_EQ(f.all[f.operands[1][2][0]].kind, FactorKind::Reduced);
+  EXPECT_EQ(f.results[0][1], f.operands[1][1]);
+}
+
 TEST_F(FactorsTest, reshapeOpensAndClosesGroups) {
   Factors f = of("%x: tensor<2x12x3x5xf32>",
                  "%y = ltc.reshape %x : tensor<2x12x3x5xf32> -> "

@@ -6,6 +6,7 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Parser/Parser.h"
 #include <gtest/gtest.h>
+#include <cmath>
 #include <set>
 
 using namespace mlir;
@@ -68,6 +69,36 @@ TEST_F(InterpreterTest, mapBroadcastsByItsMapsAndWrapsIntegers) {
   EXPECT_EQ(out[0].data, (std::vector<double>{1, 20, 300, 4, 50, 600}));
   EXPECT_EQ(out[1].data[0], 2147483647.0);
   EXPECT_EQ(out[1].data[1], -2147483648.0);
+}
+
+TEST_F(InterpreterTest, topKTakesTheLowerOfEqualsAndNoNaN) {
+  auto out = run(R"(
+    func.func @f(%x: tensor<3x4xf32>) -> (tensor<3x2xf32>, tensor<3x2xi32>) {
+      %v, %c = ltc.top_k %x : tensor<3x4xf32> -> tensor<3x2xf32>, tensor<3x2xi32>
+      return %v, %c : tensor<3x2xf32>, tensor<3x2xi32>
+    })",
+                 {{{3, 4}, {1, 7, 7, 7, NAN, NAN, NAN, 2, -1, -2, -3, 0}}});
+  ASSERT_EQ(out.size(), 2u);
+  EXPECT_EQ(out[1].data, (std::vector<double>{1, 2, 3, 1, 3, 0}));
+  EXPECT_EQ(out[0].data[2], 2);
+  EXPECT_TRUE(std::isnan(out[0].data[3]));
+}
+
+TEST_F(InterpreterTest, routeSortsSlotsByGroupAndKeepsTheirOrder) {
+  auto out = run(R"(
+    func.func @f(%c: tensor<3x2xi32>)
+        -> (tensor<6xi32>, tensor<3x2xi32>, tensor<6xi32>, tensor<5xi32>) {
+      %s, %p, %g, %o = ltc.route %c : tensor<3x2xi32>
+        -> tensor<6xi32>, tensor<3x2xi32>, tensor<6xi32>, tensor<5xi32>
+      return %s, %p, %g, %o
+        : tensor<6xi32>, tensor<3x2xi32>, tensor<6xi32>, tensor<5xi32>
+    })",
+                 {{{3, 2}, {2, 0, 9, 2, 2, -1}}});
+  ASSERT_EQ(out.size(), 4u);
+  EXPECT_EQ(out[0].data, (std::vector<double>{1, 5, 0, 3, 4, 2}));
+  EXPECT_EQ(out[1].data, (std::vector<double>{2, 0, 5, 3, 4, 1}));
+  EXPECT_EQ(out[2].data, (std::vector<double>{0, 0, 2, 2, 2, 3}));
+  EXPECT_EQ(out[3].data, (std::vector<double>{0, 2, 2, 5, 6}));
 }
 
 TEST_F(InterpreterTest, contractSumsTheSharedLabel) {

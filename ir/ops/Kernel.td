@@ -6,11 +6,12 @@ def Ltc_KernelOp : Ltc_Op<"kernel", [IsolatedFromAbove, Symbol, SingleBlock]> {
   let description = [{
     The body holds ops of this dialect on tensors and ends in ltc.yield with
     the results. Its form says which algorithm a target picks:
-      contract   one ltc.contract, ltc.map ops on its output space after it
+      contract   one ltc.contract or ltc.grouped_contract, ltc.map ops on its output space after it
                  (an epilogue; other operands may broadcast), optionally an
                  addition into an accumulated result;
       attention  one ltc.attention or ltc.attention_grad;
       gather, scatter  one ltc.gather or ltc.scatter_add (with an accumulate);
+      routing    one ltc.top_k, ltc.route, ltc.dispatch or ltc.combine;
       pointwise  ltc.map, ltc.reduce, ltc.slice, ltc.join, ltc.shift,
                  ltc.reshape: all maps iterate over one space (P.., R..) or
                  over P.. alone; a reduce is over R.. (a row result, used

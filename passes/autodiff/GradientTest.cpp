@@ -112,6 +112,61 @@ TEST(Gradient, gatherAndScatterAdd) {
           "4x3xf32", 2, ids);
 }
 
+TEST(Gradient, topKReachesTheChosenOnly) {
+  checkOp({{"x", "2x3x5xf32"}},
+          "%out, %c = ltc.top_k %x : tensor<2x3x5xf32> -> tensor<2x3x2xf32>, "
+          "tensor<2x3x2xi32>",
+          "2x3x2xf32", 3);
+}
+
+/// Slots of 3 tokens, two each; group 1 of 4 stays empty.
+const Tensors kChoice = {
+    {"c", HostTensor({3, 2}, std::vector<double>{2, 0, 3, 2, 2, 0})}};
+const char *kRoute =
+    "%s, %p, %g, %o = ltc.route %c : tensor<3x2xi32> -> tensor<6xi32>, "
+    "tensor<3x2xi32>, tensor<6xi32>, tensor<5xi32>\n";
+
+TEST(Gradient, dispatchAndCombineAreTransposes) {
+  Argument choice{"c", "3x2xi32", false};
+  for (const char *each : {"1", "2"}) {
+    std::string lead = *each == '1' ? "3x2x" : "3x", whole = lead + "4xf32";
+    std::string by = std::string(" by %s, %p each ") + each +
+                     " : tensor<", types = ">, tensor<6xi32>, tensor<3x2xi32> ";
+    checkOp({{"x", whole}, choice},
+            kRoute + ("%out = ltc.dispatch %x" + by) + whole + types +
+                "-> tensor<6x4xf32>",
+            "6x4xf32", 2, kChoice);
+    checkOp({{"y", "6x4xf32"}, choice},
+            kRoute + ("%out = ltc.combine %y" + by) + "6x4xf32" + types +
+                "-> tensor<" + whole + ">",
+            whole, *each == '1' ? 3 : 2, kChoice);
+  }
+}
+
+TEST(Gradient, groupedContraction) {
+  Argument choice{"c", "3x2xi32", false};
+  // Rows of each group with its matrix, on either side.
+  checkOp({{"x", "6x3xf32"}, {"w", "4x5x3xf32"}, choice},
+          kRoute + std::string(
+              "%out = ltc.grouped_contract %x [0, 1], %w [2, 3, 1] by %o row 0 "
+              "group 2 -> [0, 3] : tensor<6x3xf32>, tensor<4x5x3xf32>, "
+              "tensor<5xi32> -> tensor<6x5xf32>"),
+          "6x5xf32", 2, kChoice);
+  checkOp({{"x", "6x2x3xf32"}, {"w", "3x4x5xf32"}, choice},
+          kRoute + std::string(
+              "%out = ltc.grouped_contract %w [1, 2, 3], %x [0, 4, 1] by %o "
+              "row 0 group 2 -> [4, 0, 3] : tensor<3x4x5xf32>, "
+              "tensor<6x2x3xf32>, tensor<5xi32> -> tensor<2x6x5xf32>"),
+          "2x6x5xf32", 3, kChoice);
+  // One sum over the rows of each group.
+  checkOp({{"x", "6x3xf32"}, {"y", "6x5xf32"}, choice},
+          kRoute + std::string(
+              "%out = ltc.grouped_contract %x [0, 1], %y [0, 3] by %o row 0 "
+              "group 2 -> [2, 3, 1] : tensor<6x3xf32>, tensor<6x5xf32>, "
+              "tensor<5xi32> -> tensor<4x5x3xf32>"),
+          "4x5x3xf32", 3, kChoice);
+}
+
 TEST(Gradient, shiftWithinDocuments) {
   Tensors docs = {
       {"d", HostTensor({2, 5}, std::vector<double>{0, 0, 1, 1, 1, 0, 1, 1, 2,
