@@ -12,7 +12,8 @@ namespace ltc {
 
 static bool makesKernel(Operation *op) {
   return isa<MapOp, ReduceOp, SliceOp, JoinOp, ShiftOp, ContractOp, AttentionOp,
-             AttentionGradOp, GatherOp, ScatterAddOp>(op);
+             AttentionGradOp, GatherOp, ScatterAddOp, GroupedContractOp, TopKOp,
+             RouteOp, DispatchOp, CombineOp>(op);
 }
 
 /// True if the join only says where its operands are stored: it is outermost,

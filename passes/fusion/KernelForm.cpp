@@ -20,6 +20,8 @@ StringRef kernelKindName(KernelKind kind) {
     return "gather";
   case KernelKind::Scatter:
     return "scatter";
+  case KernelKind::Routing:
+    return "routing";
   case KernelKind::Pointwise:
     return "pointwise";
   }
@@ -66,12 +68,14 @@ public:
 
   std::optional<KernelForm> run() {
     bool fits = false;
-    if (has<ContractOp>())
+    if (has<ContractOp, GroupedContractOp>())
       fits = contract();
-    else if (has<AttentionOp>() || has<AttentionGradOp>())
+    else if (has<AttentionOp, AttentionGradOp>())
       fits = alone(KernelKind::Attention);
     else if (has<GatherOp>())
       fits = alone(KernelKind::Gather);
+    else if (has<TopKOp, RouteOp, DispatchOp, CombineOp>())
+      fits = alone(KernelKind::Routing);
     else if (has<ScatterAddOp>())
       fits = scatter();
     else
@@ -80,8 +84,8 @@ public:
   }
 
 private:
-  template <typename T> bool has() {
-    return llvm::any_of(ops, [](Operation *op) { return isa<T>(op); });
+  template <typename... T> bool has() {
+    return llvm::any_of(ops, [](Operation *op) { return isa<T...>(op); });
   }
   bool refuse(const char *text) {
     why = text;
@@ -96,19 +100,19 @@ private:
 
   bool contract() {
     form.kind = KernelKind::Contract;
-    ContractOp only;
+    Operation *only = nullptr;
     for (Operation *op : ops) {
-      if (auto one = dyn_cast<ContractOp>(op)) {
+      if (isa<ContractOp, GroupedContractOp>(op)) {
         if (only)
           return refuse("a kernel holds one contraction");
-        only = one;
+        only = op;
       } else if (!isa<MapOp>(op)) {
         return refuse("only maps follow a contraction in its kernel");
       }
     }
-    if (isInside(only.getLhs()) || isInside(only.getRhs()))
+    if (llvm::any_of(only->getOperands(), [&](Value v) { return isInside(v); }))
       return refuse("nothing is computed on the way into a contraction yet");
-    ArrayRef<int64_t> space = shapeOf(only.getOutput());
+    ArrayRef<int64_t> space = shapeOf(only->getResult(0));
     for (Operation *op : ops) {
       auto map = dyn_cast<MapOp>(op);
       if (!map)

@@ -10,7 +10,14 @@
 
 namespace ltc {
 
-enum class KernelKind { Contract, Attention, Gather, Scatter, Pointwise };
+enum class KernelKind {
+  Contract,
+  Attention,
+  Gather,
+  Scatter,
+  Routing,
+  Pointwise
+};
 llvm::StringRef kernelKindName(KernelKind kind);
 
 struct KernelForm {

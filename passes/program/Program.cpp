@@ -189,6 +189,8 @@ private:
       kernel.walk([&](Operation *op) {
         if (auto contract = dyn_cast<ContractOp>(op))
           forward += contract.flops();
+        if (auto grouped = dyn_cast<GroupedContractOp>(op))
+          forward += grouped.flops();
         if (auto attention = dyn_cast<AttentionOp>(op))
           forward += attention.flops() / 2;
       });

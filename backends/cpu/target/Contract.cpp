@@ -40,6 +40,9 @@ private:
   /// Calls body(position, width) for whole steps and for the static remainder.
   void overSteps(Value begin, Value end, int64_t size, int64_t step,
                  std::function<void(Value, int64_t)> body);
+  /// The same over rows, whose remainder is static unless they are ragged.
+  void overRows(Value begin, Value end, int64_t step,
+                std::function<void(Value, int64_t)> body);
   void emitRows(Value m0, int64_t span, Value nEnd, Value k0, Value kCount);
   void emitRegisterTile(Value m, int64_t rows, Value n, int64_t width,
                         Value aBase, Value panel, Value k0, Value kCount);
@@ -50,6 +53,10 @@ private:
                    int64_t rows, int64_t vectors, int64_t unrolled);
   void finish(Value m, int64_t rows, Value n, int64_t width,
               ArrayRef<Value> sums);
+  void emitGroups(Value mEnd, Value nEnd);
+  void emitProduct(Value m0, Value m1, Value nEnd, Value kBegin, Value kEnd);
+  std::pair<Value, Value> rowsOfGroup(Value group);
+  Value sum() { return contract->getResult(0); }
   Indices outIndices(Value m, Value n);
   Value sumAddress(Value m, Value n);
   bool rowsPacked() const { return plan_.k.back().a != 1 || plan_.k.size() > 1; }
@@ -64,7 +71,7 @@ private:
   KernelOp kernel;
   ModuleOp into;
   Emitter emit;
-  ContractOp contract;
+  Operation *contract = nullptr;        ///< plain or grouped
   ContractPlan plan_;
   Type f32;
   int64_t vectors = 3, rows = 8;        ///< register tile
@@ -73,19 +80,24 @@ private:
   NativeFunction native;
   PointEmitter *points = nullptr;
   Value aTile, bTile;                   ///< operands at the tile's outer point
+  Value bTileOfAll;                     ///< before the group is chosen
   Value packedB, packedA, sums;         ///< in scratch
   Value mBegin, nBegin;                 ///< of the tile
   SmallVector<Value> outerAt;           ///< index per outer axis
 };
 
 LogicalResult Contract::plan() {
-  auto contracts = kernel.getBody().front().getOps<ContractOp>();
-  contract = *contracts.begin();
-  if (!llvm::hasSingleElement(contracts))
-    return kernel.emitError("the CPU target takes one contraction a kernel");
+  for (Operation &op : kernel.getBody().front()) {
+    if (!isa<ContractOp, GroupedContractOp>(op))
+      continue;
+    if (contract)
+      return kernel.emitError("the CPU target takes one contraction a kernel");
+    contract = &op;
+  }
   bool plain = llvm::all_of(kernel.getBody().front().without_terminator(),
                             [](Operation &op) {
-                              return isa<ContractOp, SliceOp, ReshapeOp>(op);
+                              return isa<ContractOp, GroupedContractOp, SliceOp,
+                                         ReshapeOp>(op);
                             });
   std::string why;
   auto planned = planContract(contract, plain, why);
@@ -95,12 +107,12 @@ LogicalResult Contract::plan() {
   if (plan_.k.empty())
     plan_.k.push_back({1, 1, 1, {}});
   f32 = Float32Type::get(kernel.getContext());
-  for (Value value : {contract.getLhs(), contract.getRhs()})
+  for (Value value : contract->getOperands().take_front(2))
     if (elementOf(value) != f32)
       return kernel.emitError("the CPU target contracts f32 only, not ")
              << elementOf(value);
   for (Value result : yields(kernel))
-    if (shapeOf(result) != shapeOf(contract.getOutput()))
+    if (shapeOf(result) != shapeOf(sum()))
       return kernel.emitError("the CPU target stores only values of the "
                               "contraction's own shape beside it");
   return success();
@@ -139,6 +151,24 @@ void Contract::overSteps(Value begin, Value end, int64_t size, int64_t step,
                                      arith::CmpIPredicate::sgt, rest,
                                      emit.i64(0));
   emit.ifThen(last, [&] { body(whole, size % step); });
+}
+
+/// Ragged: whole steps, then the rest by halves, each length compiled once.
+void Contract::overRows(Value begin, Value end, int64_t step,
+                        std::function<void(Value, int64_t)> body) {
+  if (!plan_.ragged() || plan_.sumsRows)
+    return overSteps(begin, end, plan_.m.size, step, body);
+  Location loc = emit.getLoc();
+  Value count = arith::SubIOp::create(emit, loc, end, begin);
+  Value at = arith::SubIOp::create(emit, loc, end, emit.rem(count, step));
+  emit.loop(begin, at, step, [&](Value row) { body(row, step); });
+  for (int64_t size = llvm::bit_floor(uint64_t(step - 1)); size; size /= 2) {
+    Value next = emit.add(at, size);
+    Value fits = arith::CmpIOp::create(emit, loc, arith::CmpIPredicate::sle,
+                                       next, end);
+    emit.ifThen(fits, [&] { body(at, size); });
+    at = arith::SelectOp::create(emit, loc, fits, next, at);
+  }
 }
 
 /// Panels of B for columns [n0, nEnd): [panel][k][16 * vectors].
@@ -225,7 +255,7 @@ void Contract::packTransposed(Value n, Value packed, Value k0, Value kCount,
   for (int64_t v = 0; v < used; ++v) {
     emit.loop(emit.i64(0), whole, kLanes,
               [&](Value k) { block(k, nullptr, v, kCount); });
-    if (plan_.kSize() % kLanes == 0 && kBlock % kLanes == 0)
+    if (!plan_.sumsRows && plan_.kSize() % kLanes == 0 && kBlock % kLanes == 0)
       continue;
     Value some = arith::CmpIOp::create(emit, emit.getLoc(),
                                        arith::CmpIPredicate::sgt, rest,
@@ -288,7 +318,7 @@ SmallVector<Value> Contract::sumOverK(SmallVector<Value> sums, Value aBase,
   Value rest = emit.rem(kCount, kUnroll);
   Value whole = arith::SubIOp::create(emit, emit.getLoc(), kCount, rest);
   sums = emit.loop(emit.i64(0), whole, kUnroll, sums, body(kUnroll));
-  if (plan_.kSize() % kUnroll || kBlock % kUnroll)
+  if (plan_.sumsRows || plan_.kSize() % kUnroll || kBlock % kUnroll)
     sums = emit.loop(whole, kCount, 1, sums, body(1));
   return sums;
 }
@@ -323,11 +353,11 @@ void Contract::emitRegisterTile(Value m, int64_t count, Value n, int64_t width,
 
 /// Position of output row m, column n (the first of 16 lanes).
 Indices Contract::outIndices(Value m, Value n) {
-  Indices at(shapeOf(contract.getOutput()).size());
+  Indices at(shapeOf(sum()).size());
   auto place = [&](const Axis &axis, Value position, Level level, bool lanes) {
     for (int64_t i = int64_t(axis.outs.size()) - 1; i >= 0; --i) {
       int64_t dim = axis.outs[i];
-      int64_t size = shapeOf(contract.getOutput())[dim];
+      int64_t size = shapeOf(sum())[dim];
       at[dim] = {i ? emit.rem(position, size) : position, 0, lanes, level};
       position = emit.div(position, size);
       lanes = false;
@@ -350,7 +380,7 @@ void Contract::finish(Value m, int64_t count, Value n, int64_t width,
     for (int64_t v = 0; v < used; ++v) {
       int64_t left = width - v * kLanes;
       points->enterInner(left < kLanes ? emit.mask(left) : Value());
-      points->bind(contract.getOutput(), sums[i * used + v], kInner);
+      points->bind(sum(), sums[i * used + v], kInner);
       Indices at = outIndices(emit.add(m, i), emit.add(n, v * kLanes));
       for (auto [result, value] : llvm::zip(results, yields(kernel)))
         points->store(points->evaluate(value, at),
@@ -379,18 +409,79 @@ void Contract::emitRows(Value m0, int64_t span, Value nEnd, Value k0,
   });
 }
 
+/// First row of the group, and of the next.
+std::pair<Value, Value> Contract::rowsOfGroup(Value group) {
+  Value base =
+      native.bindings[cast<BlockArgument>(plan_.offsets).getArgNumber()];
+  auto read = [&](Value index) -> Value {
+    Type i32 = emit.getI32Type();
+    return arith::ExtSIOp::create(emit, emit.getLoc(), emit.getI64Type(),
+                                  emit.load(i32, emit.at(base, i32, index)));
+  };
+  return {read(group), read(emit.add(group, 1))};
+}
+
+/// The tile's rows, each group's with the group's B. Blocks of rows are the
+/// same whatever the groups, so that tiles are of equal work.
+void Contract::emitGroups(Value mEnd, Value nEnd) {
+  Location loc = emit.getLoc();
+  emit.loop(0, plan_.groups, 1, [&](Value group) {
+    auto [from, to] = rowsOfGroup(group);
+    Value begin = arith::MaxSIOp::create(emit, loc, from, mBegin);
+    Value end = emit.min(to, mEnd);
+    Value some = arith::CmpIOp::create(emit, loc, arith::CmpIPredicate::slt,
+                                       begin, end);
+    emit.ifThen(some, [&] {
+      bTile = emit.at(bTileOfAll, f32, emit.mul(group, plan_.bGroup));
+      emitProduct(begin, end, nEnd, emit.i64(0), emit.i64(plan_.kSize()));
+    });
+  });
+}
+
+/// Rows [m0, m1) by the tile's columns, summed over [kBegin, kEnd).
+void Contract::emitProduct(Value m0, Value m1, Value nEnd, Value kBegin,
+                           Value kEnd) {
+  auto block = [&](Value k0) {
+    Value kCount =
+        emit.min(emit.i64(kBlock),
+                 arith::SubIOp::create(emit, emit.getLoc(), kEnd, k0));
+    packColumns(k0, kCount, nBegin, nEnd);
+    overRows(m0, m1, packedRows(), [&](Value m, int64_t span) {
+      if (rowsPacked())
+        packRows(m, span, k0, kCount);
+      emitRows(m, span, nEnd, k0, kCount);
+    });
+  };
+  if (!blockedK())
+    return block(kBegin);
+  emit.loop(kBegin, kEnd, kBlock, block);
+  overRows(m0, m1, 1, [&](Value m, int64_t count) {
+    overSteps(nBegin, nEnd, plan_.n.size, kLanes, [&](Value n, int64_t width) {
+      finish(m, count, n, width,
+             {emit.load(Emitter::lanes(f32), sumAddress(m, n))});
+    });
+  });
+}
+
 void Contract::emitTile(Value tile) {
   points->enter(kRow, nullptr);
   points->enterInner();
+  outerAt.assign(plan_.outer.size(), Value());
+  // Groups are neighbours: a thread's tiles are of groups long and short.
+  if (plan_.sumsRows) {
+    outerAt[0] = emit.rem(tile, plan_.groups);
+    tile = emit.div(tile, plan_.groups);
+  }
   Value nTile = emit.rem(tile, nTiles), rest = emit.div(tile, nTiles);
   Value mTile = emit.rem(rest, mTiles);
   rest = emit.div(rest, mTiles);
   Value aOffset = emit.i64(plan_.aOffset), bOffset = emit.i64(plan_.bOffset);
-  outerAt.assign(plan_.outer.size(), Value());
   for (int64_t i = int64_t(plan_.outer.size()) - 1; i >= 0; --i) {
     const Axis &axis = plan_.outer[i];
-    outerAt[i] = emit.rem(rest, axis.size);
-    rest = emit.div(rest, axis.size);
+    if (!outerAt[i]) {
+      outerAt[i] = emit.rem(rest, axis.size);
+      rest = emit.div(rest, axis.size);
+    }
     aOffset = emit.add(aOffset, emit.mul(outerAt[i], axis.a));
     bOffset = emit.add(bOffset, emit.mul(outerAt[i], axis.b));
   }
@@ -398,7 +489,7 @@ void Contract::emitTile(Value tile) {
     return native.bindings[cast<BlockArgument>(argument).getArgNumber()];
   };
   aTile = emit.at(pointerOf(plan_.a), f32, aOffset);
-  bTile = emit.at(pointerOf(plan_.b), f32, bOffset);
+  bTile = bTileOfAll = emit.at(pointerOf(plan_.b), f32, bOffset);
   mBegin = emit.mul(mTile, mBlock);
   nBegin = emit.mul(nTile, nBlock);
   Value mEnd = emit.min(emit.add(mBegin, mBlock), emit.i64(plan_.m.size));
@@ -407,26 +498,15 @@ void Contract::emitTile(Value tile) {
     emit.loop(0, mBlock * nBlock, kLanes, [&](Value i) {
       emit.store(emit.zero(Emitter::lanes(f32)), emit.at(sums, f32, i));
     });
-  emit.loop(0, plan_.kSize(), kBlock, [&](Value k0) {
-    Value kCount = emit.min(
-        emit.i64(kBlock), arith::SubIOp::create(emit, emit.getLoc(),
-                                                emit.i64(plan_.kSize()), k0));
-    packColumns(k0, kCount, nBegin, nEnd);
-    overSteps(mBegin, mEnd, plan_.m.size, packedRows(),
-              [&](Value m, int64_t span) {
-                if (rowsPacked())
-                  packRows(m, span, k0, kCount);
-                emitRows(m, span, nEnd, k0, kCount);
-              });
-  });
-  if (!blockedK())
-    return;
-  overSteps(mBegin, mEnd, plan_.m.size, 1, [&](Value m, int64_t count) {
-    overSteps(nBegin, nEnd, plan_.n.size, kLanes, [&](Value n, int64_t width) {
-      finish(m, count, n, width,
-             {emit.load(Emitter::lanes(f32), sumAddress(m, n))});
-    });
-  });
+  if (plan_.ragged() && !plan_.sumsRows)
+    return emitGroups(mEnd, nEnd);
+  Value kBegin = emit.i64(0), kEnd = emit.i64(plan_.kSize());
+  if (plan_.sumsRows) {
+    auto [from, to] = rowsOfGroup(outerAt[0]);
+    kBegin = emit.mul(from, plan_.perRow);
+    kEnd = emit.mul(to, plan_.perRow);
+  }
+  emitProduct(mBegin, mEnd, nEnd, kBegin, kEnd);
 }
 
 FailureOr<LoweredKernel> Contract::run() {
@@ -436,12 +516,9 @@ FailureOr<LoweredKernel> Contract::run() {
   KernelLaunch launch;
   launch.symbol = kernel.getSymName().str();
   launch.tiles = mTiles * nTiles;
-  double points_ = double(plan_.m.size) * plan_.n.size;
-  for (const Axis &axis : plan_.outer) {
+  for (const Axis &axis : plan_.outer)
     launch.tiles *= axis.size;
-    points_ *= axis.size;
-  }
-  launch.flops = 2 * points_ * plan_.kSize();
+  launch.flops = cast<CostInterface>(contract).flops();
   launch.bindings = plainBindings(kernel);
   countBytes(kernel, launch);
   int64_t packed = llvm::alignTo(kBlock, kLanes) * nBlock;

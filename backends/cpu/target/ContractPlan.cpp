@@ -65,65 +65,124 @@ SmallVector<Axis> collapse(ArrayRef<Axis> axes, bool outAdjacent,
   return merged;
 }
 
+/// What both kinds of contraction say, row and group being -1 for a plain one.
+struct Einsum {
+  Value lhs, rhs, out, offsets;
+  ArrayRef<int64_t> left, right, labels;
+  int64_t row = -1, group = -1;
+};
+
+Einsum einsumOf(Operation *op) {
+  if (auto grouped = dyn_cast<GroupedContractOp>(op))
+    return {grouped.getLhs(),           grouped.getRhs(),
+            grouped.getOutput(),        grouped.getOffsets(),
+            grouped.getLhsDims(),       grouped.getRhsDims(),
+            grouped.getOutDims(),       int64_t(grouped.getRow()),
+            int64_t(grouped.getGroup())};
+  auto plain = cast<ContractOp>(op);
+  return {plain.getLhs(),     plain.getRhs(),     plain.getOutput(),  Value(),
+          plain.getLhsDims(), plain.getRhsDims(), plain.getOutDims(), -1, -1};
+}
+
+/// Where rows or sums are ragged. `rows`, `reduced`: axes with their labels.
+LogicalResult planGroups(ContractPlan &plan, const Einsum &e,
+                         ArrayRef<int64_t> rows, ArrayRef<int64_t> reduced,
+                         ArrayRef<Axis> k, std::string &why) {
+  if (!isa<BlockArgument>(e.offsets)) {
+    why = "a grouped contraction's offsets are computed in the same kernel";
+    return failure();
+  }
+  plan.offsets = e.offsets;
+  plan.groups = shapeOf(e.offsets)[0] - 1;
+  plan.sumsRows = !llvm::is_contained(e.labels, e.row);
+  if (!plan.sumsRows && !llvm::is_contained(rows, e.row)) {
+    why = "the last dimension of a grouped contraction's result must come from "
+          "the operand that has the groups";
+    return failure();
+  }
+  if (plan.sumsRows && reduced.front() != e.row) {
+    why = "rows are to be the outermost dimension of a sum over them";
+    return failure();
+  }
+  for (const Axis &axis : k.drop_front())
+    plan.perRow *= axis.size;
+  return success();
+}
+
 } // namespace
 
-FailureOr<ContractPlan> planContract(ContractOp contract, bool plainStore,
+FailureOr<ContractPlan> planContract(Operation *contract, bool plainStore,
                                      std::string &why) {
-  FailureOr<View> lhs = viewOf(contract.getLhs()),
-                  rhs = viewOf(contract.getRhs());
+  Einsum e = einsumOf(contract);
+  FailureOr<View> lhs = viewOf(e.lhs), rhs = viewOf(e.rhs);
   if (failed(lhs) || failed(rhs)) {
     why = "a contraction reads a value that is computed in the same kernel";
     return failure();
   }
-  ArrayRef<int64_t> left = contract.getLhsDims(), right = contract.getRhsDims(),
-                    out = contract.getOutDims();
-  auto sizeOf = [&](int64_t label) {
-    auto *found = llvm::find(left, label);
-    return found != left.end()
-               ? shapeOf(contract.getLhs())[found - left.begin()]
-               : shapeOf(contract.getRhs())[llvm::find(right, label) -
-                                            right.begin()];
-  };
-  bool swap = out.empty() || !llvm::is_contained(right, out.back());
+  bool swap = e.labels.empty() || !llvm::is_contained(e.right, e.labels.back());
   ContractPlan plan;
   View a = swap ? *rhs : *lhs, b = swap ? *lhs : *rhs;
-  ArrayRef<int64_t> aLabels = swap ? right : left,
-                    bLabels = swap ? left : right;
+  ArrayRef<int64_t> aLabels = swap ? e.right : e.left,
+                    bLabels = swap ? e.left : e.right;
   plan.a = a.argument;
   plan.b = b.argument;
   plan.aOffset = a.offset;
   plan.bOffset = b.offset;
+  auto sizeOf = [&](int64_t label) {
+    for (auto [labels, value] :
+         {std::pair(e.left, e.lhs), std::pair(e.right, e.rhs)})
+      if (llvm::is_contained(labels, label))
+        return shapeOf(value)[llvm::find(labels, label) - labels.begin()];
+    return shapeOf(e.out)[llvm::find(e.labels, label) - e.labels.begin()];
+  };
   auto axisOf = [&](int64_t label) {
     return Axis{sizeOf(label), strideOf(aLabels, a, label),
                 strideOf(bLabels, b, label), {}};
   };
   SmallVector<Axis> rows, columns, reduced;
-  for (auto [dim, label] : llvm::enumerate(out)) {
+  SmallVector<int64_t> rowLabels, reducedLabels;
+  for (auto [dim, label] : llvm::enumerate(e.labels)) {
     Axis axis = axisOf(label);
     axis.outs.push_back(dim);
     bool inA = llvm::is_contained(aLabels, label),
          inB = llvm::is_contained(bLabels, label);
-    (inA && inB ? plan.outer : inA ? rows : columns).push_back(axis);
+    if (label == e.group)
+      plan.outer.insert(plan.outer.begin(), axis);
+    else
+      (inA && inB ? plan.outer : inA ? rows : columns).push_back(axis);
+    if (inA && !inB)
+      rowLabels.push_back(label);
   }
   for (int64_t label : aLabels)
-    if (!llvm::is_contained(out, label))
+    if (!llvm::is_contained(e.labels, label)) {
       reduced.push_back(axisOf(label));
-  if (columns.empty() || columns.back().outs.back() + 1 != int64_t(out.size())) {
+      reducedLabels.push_back(label);
+    }
+  if (columns.empty() ||
+      columns.back().outs.back() + 1 != int64_t(e.labels.size())) {
     why = "the last dimension of a contraction's result must come from one "
           "operand alone";
     return failure();
   }
-  rows = collapse(rows, true, 1);
+  if (e.offsets &&
+      failed(planGroups(plan, e, rowLabels, reducedLabels, reduced, why)))
+    return failure();
+  plan.bGroup = strideOf(bLabels, b, e.group);
+  bool raggedRows = e.offsets && !plan.sumsRows;
+  if (!raggedRows)
+    rows = collapse(rows, true, 1);
   columns = collapse(columns, true, plainStore ? 1 : kLanes);
   plan.k = collapse(reduced, false, 1);
   plan.n = columns.pop_back_val();
-  // The longest row dimension is the one inside a tile.
+  // The longest row dimension is the one inside a tile, or that with groups.
   if (!rows.empty()) {
-    auto *longest = llvm::max_element(rows, [](const Axis &x, const Axis &y) {
+    auto *inside = llvm::max_element(rows, [](const Axis &x, const Axis &y) {
       return x.size < y.size;
     });
-    plan.m = *longest;
-    rows.erase(longest);
+    if (raggedRows)
+      inside = rows.begin() + (llvm::find(rowLabels, e.row) - rowLabels.begin());
+    plan.m = *inside;
+    rows.erase(inside);
   }
   plan.outer.append(rows);
   plan.outer.append(columns);

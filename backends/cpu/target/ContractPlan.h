@@ -21,6 +21,13 @@ struct ContractPlan {
   llvm::SmallVector<Axis> outer; ///< one tile sees one point of these
   Axis m, n;
   llvm::SmallVector<Axis> k; ///< outermost first
+  /// Of a grouped contraction: rows offsets[g] .. offsets[g + 1], i32 read at
+  /// run time, belong to group g. They are m's, or are summed: then outer[0]
+  /// is the group and each row is `perRow` k's.
+  mlir::Value offsets;
+  int64_t groups = 0, bGroup = 0, perRow = 1;
+  bool sumsRows = false;
+  bool ragged() const { return bool(offsets); }
   int64_t kSize() const {
     int64_t size = 1;
     for (const Axis &axis : k)
@@ -31,7 +38,8 @@ struct ContractPlan {
 
 /// Fails, with the reason, where the target has no algorithm.
 /// `plainStore`: nothing but the sum is stored, so lanes may cross labels.
-mlir::FailureOr<ContractPlan> planContract(ContractOp contract, bool plainStore,
-                                           std::string &why);
+/// `contract`: a ltc.contract or ltc.grouped_contract.
+mlir::FailureOr<ContractPlan> planContract(mlir::Operation *contract,
+                                           bool plainStore, std::string &why);
 
 } // namespace ltc::cpu

@@ -50,13 +50,16 @@ public:
         ->loadDialect<arith::ArithDialect, LLVM::LLVMDialect, math::MathDialect,
                       scf::SCFDialect, vector::VectorDialect>();
     Block &body = kernel.getBody().front();
-    if (!body.getOps<ContractOp>().empty())
+    if (!body.getOps<ContractOp>().empty() ||
+        !body.getOps<GroupedContractOp>().empty())
       return lowerContract(kernel, into);
     if (!body.getOps<AttentionOp>().empty() ||
         !body.getOps<AttentionGradOp>().empty())
       return lowerAttention(kernel, into);
     if (!body.getOps<ScatterAddOp>().empty())
       return lowerScatter(kernel, into);
+    if (isa<TopKOp, RouteOp, DispatchOp, CombineOp>(body.front()))
+      return lowerRouting(kernel, into);
     return lowerPointwise(kernel, into);
   }
 

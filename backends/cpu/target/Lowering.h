@@ -15,6 +15,8 @@ mlir::FailureOr<LoweredKernel> lowerAttention(KernelOp kernel,
                                               mlir::ModuleOp into);
 mlir::FailureOr<LoweredKernel> lowerScatter(KernelOp kernel,
                                             mlir::ModuleOp into);
+mlir::FailureOr<LoweredKernel> lowerRouting(KernelOp kernel,
+                                            mlir::ModuleOp into);
 
 /// Bindings of a launch that takes the kernel's arguments and results as they
 /// are: 0, 1, ..., then workspaces -1, -2, ...
