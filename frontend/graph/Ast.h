@@ -16,10 +16,12 @@ struct Place {
 };
 
 /// A dimension as it is spelled in a declaration: a name, `..`, a group
-/// `(heads k)` or a concatenation `(heads k | kv k | kv k)`.
+/// `(heads k)`, a concatenation `(heads k | kv k | kv k)`, or, on the left of
+/// an assignment, a ragged `experts: n`.
 struct DimSpec {
-  enum Kind { Name, Rest, Group, Concat } kind = Name;
+  enum Kind { Name, Rest, Group, Concat, Ragged } kind = Name;
   std::string name;
+  std::string owner; ///< Ragged: the name before the colon
   std::vector<DimSpec> parts; ///< of a group or a concatenation
   Place place;
 };
@@ -41,6 +43,7 @@ struct Argument {
   std::string keyword;              ///< empty: by position
   std::vector<std::string> binders; ///< keep(t, u) = ...: t, u
   bool bound = false;               ///< written with binders
+  std::string over;                 ///< choice over experts: experts
   ExprPtr value;
 };
 

@@ -39,6 +39,15 @@ public:
   NodePtr shift(NodePtr node, NodePtr document, Dim *along, int64_t offset,
                 Place place);
 
+  /// weight, choice = top_k: the largest along `along`, in dimension `top`.
+  std::pair<NodePtr, NodePtr> topK(NodePtr node, Dim *along, Dim *top,
+                                   Place place);
+  /// Sorts the slots of `choice` by its value: what a ragged dimension needs.
+  std::shared_ptr<Ragged> route(NodePtr choice, Dim *owner, Place place);
+  /// A row of `rows` for each slot. `each`: the slots that share a value.
+  NodePtr dispatch(NodePtr node, Dim *rows, int64_t each, Place place);
+  NodePtr combine(NodePtr node, Dim *rows, Place place);
+
   /// Emits the scalar value of `node` inside a region.
   using Leaves = std::map<const Node *, mlir::Value>;
   struct Scope {
@@ -53,6 +62,7 @@ public:
   mlir::OpBuilder &builder;
 
 private:
+  NodePtr groupedContract(NodePtr a, NodePtr b, Dim *rows, Place place);
   mlir::Value emitOp(const Node &node, llvm::SmallVector<mlir::Value> in,
                      mlir::Location loc);
   mlir::Value emitPower(const Node &node, mlir::Value base,

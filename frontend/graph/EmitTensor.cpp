@@ -67,6 +67,9 @@ NodePtr Emit::sum(NodePtr node, const Dims &over, Place place) {
 NodePtr Emit::contract(NodePtr a, NodePtr b, const Dims &over, Place place) {
   a = materialise(a);
   b = materialise(b);
+  if (Dim *rows = raggedIn(a->dims))
+    if (contains(b->dims, rows->ragged->owner))
+      return groupedContract(a, b, rows, place);
   Dims labels, out;
   auto label = [&](Dim *dim) {
     if (!contains(labels, dim))

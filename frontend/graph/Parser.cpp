@@ -198,8 +198,11 @@ DimSpec Parser::dimSpec() {
   spec.name = expectName("the name of a dimension").text;
   if (accept("..")) // batch.. in an optimizer's pattern
     later(spec.place, "a named rest of dimensions", 13);
-  if (is(":"))
-    later(spec.place, "a ragged dimension", 8);
+  if (accept(":")) {
+    spec.kind = DimSpec::Ragged;
+    spec.owner = spec.name;
+    spec.name = expectName("a name for the ragged dimension").text;
+  }
   return spec;
 }
 
@@ -458,8 +461,11 @@ StmtPtr Parser::term() {
   stmt->name = expectName("the term's name").text;
   expect("=", "after the term's name");
   stmt->value = expression();
-  if (is("per"))
-    later(peek().place, "a term per micro batch", 12);
+  if (accept("per")) {
+    expect("micro", "after per");
+    expect("batch", "after per micro");
+    stmt->perMicroBatch = true;
+  }
   endStatement();
   return stmt;
 }
@@ -691,6 +697,8 @@ std::vector<Argument> Parser::arguments() {
       }
     }
     argument.value = expression();
+    if (accept("over"))
+      argument.over = expectName("the name of a dimension").text;
     result.push_back(std::move(argument));
     if (!accept(","))
       break;
@@ -770,8 +778,8 @@ ExprPtr Parser::primary() {
   if (token.kind != Token::Name)
     refuse(token.place, "expected a value, found " + shown(token));
   static const std::map<std::string, int> laterWords = {
-      {"cumsum", 2},  {"scan", 2},    {"top_k", 2},    {"dispatch", 8},
-      {"combine", 8}, {"cast", 10},   {"dropout", 11}, {"uniform", 11}};
+      {"cumsum", 2}, {"scan", 2}, {"cast", 10}, {"dropout", 11},
+      {"uniform", 11}};
   if (auto word = laterWords.find(token.text);
       word != laterWords.end() && (is("(", 1) || is("[", 1)))
     later(token.place, "'" + token.text + "'", word->second);

@@ -147,27 +147,49 @@ Program::scalarSettings(const TextUse &use, const Function &text) {
       });
 }
 
+/// A further result of @loss; trained if the spec weighs it.
+void Program::enterTerm(const Term &term, const LossUse *use,
+                        const Place &place) {
+  for (const Term &other : terms)
+    if (other.name == term.name)
+      refuse(place, "two losses have a term named '" + term.name + "'");
+  termWeights.push_back(use ? use->weightKey : "");
+  if (use)
+    scalars.push_back({use->weightKey, "", "", "weight of the term " + term.name,
+                       use->weight, use->place});
+  terms.push_back(term);
+}
+
 void Program::buildLoss() {
   tracer.fixedDims = {{"b", request.microBatch}, {"t", request.length}};
   FuncTrace trace(emit, *module, "loss", model->place, false);
   function = &trace;
   tracer.begin(trace);
+  std::vector<const LossUse *> ofModel; // names of terms, not of losses
   for (const LossUse &use : request.losses) {
     busy = &use;
+    if (!library.losses.count(use.name)) {
+      ofModel.push_back(&use);
+      continue;
+    }
     const Function &loss = text(library.losses, use, "loss");
     auto settings = scalarSettings(use, loss);
-    for (Term &term : tracer.traceLoss(loss, settings)) {
-      for (const Term &other : terms)
-        if (other.name == term.name)
-          refuse(use.place, "two losses have a term named '" + term.name + "'");
-      bool listed = term.name == use.name;
-      termWeights.push_back(listed ? use.weightKey : "");
-      if (listed)
-        scalars.push_back({use.weightKey, "", "",
-                           "weight of the term " + term.name, use.weight,
-                           use.place});
-      terms.push_back(term);
-    }
+    for (Term &term : tracer.traceLoss(loss, settings))
+      enterTerm(term, term.name == use.name ? &use : nullptr, use.place);
+  }
+  for (const Term &term : tracer.modelTerms) {
+    auto named = llvm::find_if(ofModel, [&](const LossUse *use) {
+      return use->name == term.name && use->settings.empty();
+    });
+    const LossUse *use = named == ofModel.end() ? nullptr : *named;
+    enterTerm(term, use, use ? use->place : model->place);
+    llvm::erase(ofModel, use);
+  }
+  for (const LossUse *use : ofModel) {
+    busy = use;
+    (void)text(library.losses, *use, // refuses
+               tracer.modelTerms.empty() ? "loss"
+                                         : "loss or term of the model");
   }
   if (llvm::all_of(termWeights, [](auto &key) { return key.empty(); }))
     refuse(request.model.place,
@@ -187,6 +209,7 @@ void Program::buildPredict() {
   single.settings = tracer.settings;
   single.model = model;
   single.symbolPrefix = "predict.";
+  single.dropsTerms = true;
   single.fixedDims = {{"b", 1}, {"t", request.length}};
   FuncTrace trace(emit, *module, "predict", model->place, false);
   function = &trace;

@@ -23,6 +23,7 @@ private:
   void buildAll();
   void addText(const std::string &content, const std::string &path);
   void buildLoss();
+  void enterTerm(const Term &term, const LossUse *use, const Place &place);
   void buildPredict();
   void buildApply();
   void buildInit();

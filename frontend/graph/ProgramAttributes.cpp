@@ -78,8 +78,12 @@ void Program::setAttributes() {
     for (auto [g, candidate] : llvm::enumerate(groups))
       if (llvm::is_contained(candidate.members, &parameter))
         group = g;
+    SmallVector<Attribute> ranges;
+    for (Dim *dim : parameter.ranges)
+      ranges.push_back(text(dim->name));
     parameters.push_back(dictionary(
         {{"name", text(parameter.name)},
+         {"ranges", builder.getArrayAttr(ranges)},
          {"shape", builder.getDenseI64ArrayAttr(parameter.fileShape())},
          {"role", text(parameter.role)},
          {"decays", builder.getBoolAttr(parameter.decays)},
@@ -99,6 +103,8 @@ void Program::setAttributes() {
   for (auto [term, key] : llvm::zip(terms, termWeights))
     termList.push_back(dictionary({{"name", text(term.name)},
                                    {"count_input", text(term.countInput)},
+                                   {"training_only",
+                                    builder.getBoolAttr(term.ofModel)},
                                    {"weight_key", text(key)}}));
   for (const ScalarSetting &scalar : scalars)
     scalarList.push_back(

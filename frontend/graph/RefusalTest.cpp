@@ -105,11 +105,11 @@ TEST(Refusal, ofLosses) {
        "1:6: the loss 'mine' has no term"},
       {"loss mine(policy: model) { term z = sum[..] policy(tokens) }",
        "1:28: a term is a sum divided by a count: term z = sum[..] x / "
-       "count[..] mask"},
+       "count[..] mask; another number says 'per micro batch' behind it"},
       {"loss mine(policy: model) {\n"
        "  term z = sum[..] policy(tokens) / count[b] per micro batch }",
-       "2:46: a term per micro batch (rule 12 of the graph language) is not "
-       "available in this version of ltc"},
+       "2:3: a sum divided by a count is over the whole batch: leave out 'per "
+       "micro batch'"},
       {"loss mine(policy: model) { term z = sum[b] policy(tokens) / count[b] }",
        "1:28: a term's sum still has dimensions: z[t = 6, vocab = 11]"},
       {"loss mine(policy: model) { term other = sum[..] policy(tokens) / "

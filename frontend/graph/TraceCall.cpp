@@ -9,8 +9,8 @@ namespace ltc::graph {
 
 /// What the language has and this version has not, by rule.
 static const std::map<std::string, int> kLater = {
-    {"cumsum", 2},   {"scan", 2},    {"top_k", 2},    {"dispatch", 8},
-    {"combine", 8},  {"cast", 10},   {"dropout", 11}, {"uniform", 11}};
+    {"cumsum", 2}, {"scan", 2}, {"cast", 10}, {"dropout", 11},
+    {"uniform", 11}};
 
 Value Tracer::evaluateCall(const Expr &expr, Scope &scope) {
   if (auto later = kLater.find(expr.name); later != kLater.end())
@@ -18,6 +18,10 @@ Value Tracer::evaluateCall(const Expr &expr, Scope &scope) {
                            std::to_string(later->second) +
                            " of the graph language) is not available in this "
                            "version of ltc");
+  for (const Argument &argument : expr.arguments)
+    if (!argument.over.empty() && expr.name != "dispatch")
+      refuse(argument.value->place, "'over' stands in dispatch(x, choice over "
+                                    "experts) and table[ids over vocab]");
   if (scope.function && scope.function->kind == Function::Loss)
     for (const ParameterDecl &decl : scope.function->parameters)
       if (decl.name == expr.name && decl.type == "model")
@@ -38,7 +42,8 @@ Value Tracer::evaluateCall(const Expr &expr, Scope &scope) {
   std::vector<std::string> names = {"exp",  "log", "sqrt",  "tanh",      "sin",
                                     "cos",  "abs", "floor", "erf",       "where",
                                     "f32",  "max", "min",   "attention", "split",
-                                    "join", "stop_gradient"};
+                                    "join", "stop_gradient", "top_k",
+                                    "dispatch", "combine"};
   for (auto &[name, unused] : library.functions)
     names.push_back(name);
   std::string near = nearestName(expr.name, names);
@@ -57,6 +62,12 @@ Value Tracer::builtin(const Expr &expr, Scope &scope, bool &known) {
     return split(expr, scope);
   if (name == "attention")
     return attention(expr, scope);
+  if (name == "top_k")
+    return topK(expr, scope);
+  if (name == "dispatch")
+    return dispatch(expr, scope);
+  if (name == "combine")
+    return combine(expr, scope);
   return dimBuiltin(expr, scope, known);
 }
 
@@ -223,6 +234,9 @@ void Tracer::bindArgument(const ParameterDecl &decl, Value &value,
     callee.names[decl.name] = value;
     return;
   }
+  for (const DimSpec &spec : *decl.dims)
+    if (spec.kind == DimSpec::Ragged)
+      (void)inner(spec, callee, false); // refuses
   NodePtr x = node(value, place);
   settle(x, false);
   Dims open; // dimensions that no earlier name claims
@@ -479,6 +493,7 @@ Tracer::BlockTrace &Tracer::traceBlock(const Function &block,
   Scope scope;
   scope.function = &block;
   scope.parent = &outer;
+  scope.terms = &trace.terms;
   for (auto [decl, value] : llvm::zip(block.parameters, arguments)) {
     Value inside = value;
     if (value.node()) {
@@ -500,10 +515,13 @@ Tracer::BlockTrace &Tracer::traceBlock(const Function &block,
   for (const Value &value : values) {
     NodePtr out = node(value, block.place);
     settle(out, false);
+    staysInBlock(out->dims, block.place);
     nodes.push_back(out);
     trace.results.push_back(out->dims);
     trace.types.push_back(out->type);
   }
+  for (Term &term : trace.terms)
+    nodes.push_back(term.sum);
   callee.finish(nodes, {});
   current = caller;
   tracing = nullptr;
@@ -527,6 +545,7 @@ Value Tracer::callBlock(const Function &block, const Expr &call, Scope &scope) {
     if (value.node()) {
       NodePtr x = std::get<NodePtr>(value.is);
       settle(x, false);
+      staysInBlock(x->dims, call.place);
       value = Value{x};
       key += show("", x->dims);
     } else if (value.number()) {
@@ -557,7 +576,7 @@ Value Tracer::callBlock(const Function &block, const Expr &call, Scope &scope) {
   for (const std::string &kind : trace.order) {
     if (kind == "parameter") {
       Parameter real = trace.parameters[parameter++];
-      real.name = prefix + substitute(real.name, scope);
+      real.name = prefix + substitute(real.name, scope, real.ranges);
       made.names.push_back(real.name);
       operands.push_back(parameterArgument(real)->value);
       continue;
@@ -572,6 +591,12 @@ Value Tracer::callBlock(const Function &block, const Expr &call, Scope &scope) {
   for (auto [n, dims] : llvm::enumerate(trace.results))
     results.push_back(Value{
         emit.leaf(op.getResult(n), dims, trace.types[n], call.place)});
+  for (auto [n, term] : llvm::enumerate(trace.terms)) {
+    Term made = term;
+    made.sum = emit.leaf(op.getResult(trace.results.size() + n), {}, Type::F32,
+                         call.place);
+    addTerm(modelTerms, std::move(made), call.place);
+  }
   return results.size() == 1 ? results[0] : Value{results};
 }
 

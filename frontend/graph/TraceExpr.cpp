@@ -167,6 +167,8 @@ Value Tracer::evaluateBinary(const Expr &expr, Scope &scope) {
                           scope);
   if (a.node() && b.node()) {
     NodePtr left = std::get<NodePtr>(a.is), right = std::get<NodePtr>(b.is);
+    left = meetOwner(left, right->dims);
+    right = meetOwner(right, left->dims);
     a = Value{openGroups(left, right->dims)};
     b = Value{openGroups(right, std::get<NodePtr>(a.is)->dims)};
   }
@@ -268,7 +270,10 @@ Value Tracer::evaluateMatmul(const Expr &expr, NodePtr h, NodePtr w,
                 " on the right";
     refuse(expr.place, both + why);
   }
-  if (w->dims.size() == common[0].size())
+  size_t owners = 0; // a row meets its owner's part: that is no sum
+  if (Dim *rows = raggedIn(h->dims))
+    owners = contains(w->dims, rows->ragged->owner);
+  if (w->dims.size() == common[0].size() + owners)
     refuse(expr.place, both + ": no dimension of the right side remains; write "
                               "sum[...] left * right");
   return Value{emit.contract(h, w, common[0], expr.place)};

@@ -206,6 +206,12 @@ Dims Tracer::inner(const DimSpec &spec, Scope &scope, bool) {
     return {declareConcat(spec, scope)};
   if (spec.kind == DimSpec::Rest)
     refuse(spec.place, "'..' has no meaning here: name the dimensions");
+  if (spec.kind == DimSpec::Ragged)
+    refuse(spec.place, "a ragged dimension (" + spec.owner + ": " + spec.name +
+                           ") is named where a value with it is assigned: y[" +
+                           spec.owner + ": " + spec.name +
+                           ", ..] = dispatch(x, choice over " + spec.owner +
+                           ")");
   Dims dims;
   for (const DimSpec &part : spec.parts)
     for (Dim *dim : inner(part, scope, false))
@@ -232,6 +238,7 @@ NodePtr Tracer::import(const std::string &name, NodePtr node) {
       node->value.getParentRegion()->getParentOfType<func::FuncOp>();
   if (owner == current->function)
     return node;
+  staysInBlock(node->dims, node->place);
   NodePtr &known = imported[name];
   if (!known) {
     known = current->argument(nullptr, node->type, node->dims, node->place);
@@ -244,10 +251,16 @@ NodePtr Tracer::import(const std::string &name, NodePtr node) {
   return known;
 }
 
-std::string Tracer::substitute(std::string text, Scope &scope) {
-  for (size_t open; (open = text.find('{')) != std::string::npos;) {
+std::string Tracer::substitute(std::string text, Scope &scope,
+                               const Dims &ranges) {
+  size_t from = 0;
+  for (size_t open; (open = text.find('{', from)) != std::string::npos;) {
     size_t close = text.find('}', open);
     std::string name = text.substr(open + 1, close - open - 1);
+    if (llvm::any_of(ranges, [&](Dim *dim) { return dim->name == name; })) {
+      from = close;
+      continue;
+    }
     Value *value = lookup(name, scope);
     if (close == std::string::npos || !value || !value->number())
       refuse(scope.function ? scope.function->place : Place(),
@@ -441,9 +454,15 @@ void Tracer::assignTo(const Stmt::Target &target, Value value, Scope &scope) {
       bool rest = false;
       for (const DimSpec &spec : *target.dims) {
         rest |= spec.kind == DimSpec::Rest;
-        if (spec.kind != DimSpec::Rest)
+        if (Dim *rows = spec.kind == DimSpec::Ragged ? raggedIn(node->dims)
+                                                     : nullptr;
+            rows && rows->ragged->owner == lookupDim(spec.owner, scope)) {
+          scope.dims[spec.name] = rows;
+          order.push_back(rows);
+        } else if (spec.kind != DimSpec::Rest) {
           for (Dim *dim : inner(spec, scope, false))
             order.push_back(dim);
+        }
       }
       for (Dim *dim : order)
         if (!contains(node->dims, dim))
@@ -556,7 +575,10 @@ void Tracer::declareParam(const Stmt &stmt, Scope &scope) {
     parameter.dims.insert(parameter.dims.end(), entry.begin(), entry.end());
     parameter.entries.push_back(entry);
   }
-  bool small = parameter.entries.size() < 2;
+  parameter.name = stmt.param.external.empty() ? stmt.name
+                                               : stmt.param.external;
+  readRanges(parameter, stmt);
+  bool small = parameter.entries.size() < 2 + parameter.ranges.size();
   bool exempt = parameter.role == "norm" || parameter.role == "bias" ||
                 parameter.role == "embedding";
   parameter.decays = stmt.param.decays.value_or(!small && !exempt);
@@ -570,13 +592,6 @@ void Tracer::declareParam(const Stmt &stmt, Scope &scope) {
     else if (init->name != "ones" && init->name != "zeros")
       refuse(init->place, "a parameter starts as normal(std), ones or zeros");
   }
-  parameter.name = stmt.param.external.empty() ? stmt.name
-                                               : stmt.param.external;
-  for (Dim *dim : parameter.dims)
-    if (parameter.name.find("{" + dim->name + "}") != std::string::npos)
-      refuse(stmt.place, "a name that ranges over the dimension " + dim->name +
-                             " (rule 3 of the graph language) is not "
-                             "available in this version of ltc");
   NodePtr node;
   if (tracing) {
     // Of a block: its caller names the real parameter.
@@ -584,7 +599,7 @@ void Tracer::declareParam(const Stmt &stmt, Scope &scope) {
     tracing->parameters.push_back(parameter);
     tracing->order.push_back("parameter");
   } else {
-    parameter.name = substitute(parameter.name, scope);
+    parameter.name = substitute(parameter.name, scope, parameter.ranges);
     node = parameterArgument(parameter);
   }
   node = std::make_shared<Node>(*node);
@@ -592,6 +607,29 @@ void Tracer::declareParam(const Stmt &stmt, Scope &scope) {
   node->entries = parameter.entries;
   node->name = stmt.name;
   scope.names[stmt.name] = Value{node};
+}
+
+/// "experts.{experts}.w1": a tensor of the file for each of the experts.
+void Tracer::readRanges(Parameter &parameter, const Stmt &stmt) {
+  for (auto [n, entry] : llvm::enumerate(parameter.entries)) {
+    bool named = entry.size() == 1 &&
+                 parameter.name.find("{" + entry[0]->name + "}") !=
+                     std::string::npos;
+    if (!named)
+      continue;
+    if (n != parameter.ranges.size())
+      refuse(stmt.place, "the name \"" + parameter.name +
+                             "\" ranges over the dimension " +
+                             entry[0]->name +
+                             ", which must come first: '" + stmt.name + "[" +
+                             entry[0]->name + ", ..]'");
+    parameter.ranges.push_back(entry[0]);
+  }
+  if (!parameter.ranges.empty() &&
+      parameter.ranges.size() == parameter.entries.size())
+    refuse(stmt.place, "the name \"" + parameter.name +
+                           "\" ranges over every dimension of '" + stmt.name +
+                           "'; one must remain in the file");
 }
 
 NodePtr Tracer::parameterArgument(const Parameter &parameter) {
@@ -613,37 +651,64 @@ NodePtr Tracer::parameterArgument(const Parameter &parameter) {
   return current->argument(bind, Type::F32, parameter.dims, parameter.place);
 }
 
-/// term name = sum[..] x / count[..] mask, or / count[b].
+/// Equal names add.
+void Tracer::addTerm(std::vector<Term> &terms, Term term, const Place &place) {
+  for (Term &known : terms) {
+    if (known.name != term.name)
+      continue;
+    if (known.countInput != term.countInput)
+      refuse(place, "the terms named '" + term.name +
+                        "' add up, but are divided by different counts");
+    known.sum = emit.materialise(emit.op("+", {known.sum, term.sum}, place));
+    return;
+  }
+  terms.push_back(std::move(term));
+}
+
+/// term name = sum[..] x / count[..] mask, or / count[b]; or any number per
+/// micro batch: their mean.
 void Tracer::declareTerm(const Stmt &stmt, Scope &scope) {
   const Expr &value = *stmt.value;
   bool ratio = value.kind == Expr::Binary && value.name == "/" &&
                value.args[1]->kind == Expr::Reduce &&
                value.args[1]->name == "count";
-  if (!ratio)
+  if (ratio && stmt.perMicroBatch)
+    refuse(stmt.place, "a sum divided by a count is over the whole batch: "
+                       "leave out 'per micro batch'");
+  if (!ratio && !stmt.perMicroBatch)
     refuse(stmt.place, "a term is a sum divided by a count: term " +
-                           stmt.name + " = sum[..] x / count[..] mask");
+                           stmt.name + " = sum[..] x / count[..] mask; another "
+                           "number says 'per micro batch' behind it");
   if (!scope.terms)
-    refuse(stmt.place, "a term stands in a loss; terms inside models and "
-                       "blocks (rule 12 of the graph language) are not "
-                       "available in this version of ltc");
+    refuse(stmt.place, "a term stands in a loss, a model or a block");
+  bool ofModel = scope.terms == &modelTerms || tracing;
+  if (ofModel && dropsTerms)
+    return;
   Term term;
   term.name = stmt.name;
-  term.sum = node(evaluate(*value.args[0], scope), stmt.place);
+  term.ofModel = ofModel;
+  term.sum = node(evaluate(ratio ? *value.args[0] : value, scope), stmt.place);
   if (!term.sum->dims.empty())
     refuse(stmt.place, "a term's sum still has dimensions: " +
                            show(stmt.name, term.sum->dims));
+  // Counted by rows, of which each micro batch has as many.
+  if (stmt.perMicroBatch)
+    term.sum = emit.op(
+        "*",
+        {term.sum, emit.constant(double(fixedDims.at("b")), stmt.place)},
+        stmt.place);
   term.sum = emit.materialise(emit.cast(term.sum, Type::F32, stmt.place));
-  const Expr &count = *value.args[1];
-  if (!count.args.empty()) {
-    const Expr &input = *count.args[0];
+  const Expr *count = ratio ? value.args[1].get() : nullptr;
+  if (count && !count->args.empty()) {
+    const Expr &input = *count->args[0];
     Value *known =
         input.kind == Expr::Name ? lookup(input.name, scope) : nullptr;
     if (!known || !known->node() ||
         std::get<NodePtr>(known->is)->name != input.name)
-      refuse(count.place, "count[..] takes a declared input such as mask");
+      refuse(count->place, "count[..] takes a declared input such as mask");
     term.countInput = input.name;
   }
-  scope.terms->push_back(term);
+  addTerm(*scope.terms, std::move(term), stmt.place);
 }
 
 // Entry points.
@@ -665,6 +730,7 @@ Value Tracer::applyModel(const Function &model) {
     return *applied;
   Scope scope;
   scope.function = &model;
+  scope.terms = &modelTerms;
   auto result = run(model.body, scope);
   if (!result)
     refuse(model.place, "the model '" + model.name + "' returns nothing");

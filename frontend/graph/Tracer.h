@@ -41,6 +41,7 @@ struct Parameter {
   bool decays = false;
   std::string init;          ///< "normal", "ones", "zeros"
   double scale = 0;          ///< of normal
+  Dims ranges;               ///< leading ones that the name ranges over
   Place place;
   std::vector<int64_t> fileShape() const;
   int64_t elements() const;
@@ -50,6 +51,7 @@ struct Term {
   std::string name;
   NodePtr sum;
   std::string countInput; ///< empty: rows
+  bool ofModel = false;   ///< stated by the model: evaluation drops it
 };
 
 /// The texts in reach, by kind and name.
@@ -79,6 +81,7 @@ public:
   void begin(FuncTrace &function) {
     current = &function;
     applied.reset();
+    modelTerms.clear();
   }
   /// Applies the model in the current function; once, whoever asks.
   Value applyModel(const Function &model);
@@ -87,6 +90,9 @@ public:
                               std::map<std::string, Value> settings);
   const Function *model = nullptr;
   std::string symbolPrefix; ///< of block functions
+  bool dropsTerms = false;  ///< of the model: a prediction has no loss
+  /// Terms that the model stated, those of its blocks added up.
+  std::vector<Term> modelTerms;
   /// Runs an optimizer's clause: `names` holds weight, grad, states, ...;
   /// returns every name's last value.
   std::map<std::string, Value> traceClause(const Function::Clause &clause,
@@ -123,6 +129,7 @@ private:
     std::vector<std::string> order;    ///< "parameter" or "capture", as read
     std::vector<Dims> results;
     std::vector<Type> types;
+    std::vector<Term> terms; ///< their sums are further results
   };
 
   // Statements.
@@ -136,6 +143,8 @@ private:
   void declareDim(const Stmt &stmt, Scope &scope);
   void declareInput(const Stmt &stmt, Scope &scope);
   void declareTerm(const Stmt &stmt, Scope &scope);
+  void addTerm(std::vector<Term> &terms, Term term, const Place &place);
+  void readRanges(Parameter &parameter, const Stmt &stmt);
 
   // Expressions.
   Value evaluate(const Expr &expr, Scope &scope);
@@ -152,6 +161,11 @@ private:
   Value elementwise(const Expr &expr, Scope &scope);
   Value split(const Expr &expr, Scope &scope);
   Value attention(const Expr &expr, Scope &scope);
+  Value topK(const Expr &expr, Scope &scope);
+  Value dispatch(const Expr &expr, Scope &scope);
+  Value combine(const Expr &expr, Scope &scope);
+  NodePtr meetOwner(NodePtr node, const Dims &other);
+  void staysInBlock(const Dims &dims, const Place &place);
   Value callFunction(const Function &function, const Expr &call, Scope &scope);
   Value callBlock(const Function &block, const Expr &call, Scope &scope);
   void bindArgument(const ParameterDecl &decl, Value &value, Scope &callee,
@@ -175,13 +189,17 @@ private:
   Value *lookup(const std::string &name, Scope &scope, Scope **owner = nullptr);
   NodePtr import(const std::string &name, NodePtr node);
   NodePtr parameterArgument(const Parameter &parameter);
-  std::string substitute(std::string text, Scope &scope);
+  /// Loop indices and settings for {names}, but for dimensions of `ranges`.
+  std::string substitute(std::string text, Scope &scope,
+                         const Dims &ranges = {});
 
   const Library &library;
   Emit &emit;
   mlir::ModuleOp module;
   std::map<std::string, std::unique_ptr<Dim>> dimTable;
   std::map<std::string, BlockTrace> blockTraces;
+  /// Ragged dimensions by the choice (an address) and the owner.
+  std::map<std::pair<const void *, Dim *>, std::unique_ptr<Dim>> raggedDims;
   BlockTrace *tracing = nullptr;     ///< the block under construction
   FuncTrace *current = nullptr;
   std::map<std::string, NodePtr> imported; ///< of the block being traced

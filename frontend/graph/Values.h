@@ -11,14 +11,24 @@
 
 namespace ltc::graph {
 
+struct Dim;
+using Dims = std::vector<Dim *>;
+
+/// How slots became the rows of a ragged dimension (ltc.route).
+struct Ragged {
+  Dim *owner;         ///< experts: whose rows are neighbours
+  Dims slots;         ///< of the choice: the last is a token's slots
+  mlir::Value slot, place, group, offsets;
+};
+
 /// A named dimension. Two are the same only if they are the same object.
 struct Dim {
   std::string name;
   int64_t size = 0;
   std::vector<Dim *> group;                 ///< heads = (kv group)
   std::vector<std::vector<Dim *>> segments; ///< of a concatenation
+  std::shared_ptr<Ragged> ragged = nullptr; ///< null: every size is known
 };
-using Dims = std::vector<Dim *>;
 
 enum class Type { F32, F64, I32, I64, Bool };
 
@@ -59,5 +69,7 @@ struct Value {
 std::string show(const std::string &name, const Dims &dims);
 std::string show(const NodePtr &node); ///< by its name, or as "value"
 bool contains(const Dims &dims, const Dim *dim);
+/// The first ragged dimension; null if there is none.
+Dim *raggedIn(const Dims &dims);
 
 } // namespace ltc::graph

@@ -15,6 +15,7 @@ namespace {
 
 struct Term {
   std::string name, weightKey; ///< no key: reported, not trained
+  bool trainingOnly = false;   ///< evaluation drops it
 };
 
 SmallVector<Term> termsOf(func::FuncOp loss) {
@@ -28,7 +29,9 @@ SmallVector<Term> termsOf(func::FuncOp loss) {
       auto attr = entry ? entry.getAs<StringAttr>(key) : StringAttr();
       return attr ? attr.getValue().str() : "";
     };
-    terms.push_back({text("name"), text("weight_key")});
+    auto only = entry ? entry.getAs<BoolAttr>("training_only") : BoolAttr();
+    terms.push_back(
+        {text("name"), text("weight_key"), only && only.getValue()});
   }
   return terms;
 }
@@ -355,6 +358,10 @@ LogicalResult buildEvaluate(func::FuncOp loss, ArrayRef<Head> heads,
                             int64_t chunkBytes) {
   Phase p(loss, "evaluate");
   addSums(p);
+  SmallVector<unsigned> dropped;
+  for (auto [i, term] : llvm::enumerate(p.terms))
+    if (term.trainingOnly)
+      dropped.push_back(cast<BlockArgument>(p.sums[i]).getArgNumber());
   for (Operation &op : loss.getBody().front().without_terminator()) {
     const Head *head = headOf(op, heads);
     if (!head) {
@@ -374,8 +381,12 @@ LogicalResult buildEvaluate(func::FuncOp loss, ArrayRef<Head> heads,
   closeSums(p, heads);
   SmallVector<std::pair<Value, DictionaryAttr>> results;
   for (auto [sum, term] : llvm::zip(p.sums, p.terms))
-    results.push_back({sum, p.bind("term", "name", term.name)});
+    if (!term.trainingOnly)
+      results.push_back({sum, p.bind("term", "name", term.name)});
   p.finish(results);
+  for (unsigned index : llvm::reverse(dropped))
+    if (p.body().getArgument(index).use_empty())
+      (void)p.function.eraseArgument(index);
   return success();
 }
 

@@ -157,39 +157,76 @@ LogicalResult Layout::placeParameters() {
   return success();
 }
 
-void Layout::addParameter(DictionaryAttr dict, Place place) {
+/// A parameter as files know it, or the part of one that has a name there.
+artifact::ParameterT *Layout::addNamed(DictionaryAttr dict, std::string name,
+                                       ArrayRef<int64_t> shape, Place place) {
   auto parameter = std::make_unique<artifact::ParameterT>();
-  std::string name = textOf(dict, "name"), line = textOf(dict, "line");
-  std::vector<int64_t> shape = shapeIn(dict);
+  std::string line = textOf(dict, "line");
   int64_t group = numberOf(dict, "group", -1);
-  auto add = [&](std::string text, BufferClass kind) {
-    return addBuffer(std::move(text), kind, DType::f32, shape, place.offset,
-                     place.bytes, line);
+  auto add = [&](std::string text, BufferClass kind, uint64_t before = 0) {
+    return addBuffer(std::move(text), kind, DType::f32, shape,
+                     before + place.offset, place.bytes, line);
   };
   parameter->name = name;
-  parameter->shape = shape;
+  parameter->shape.assign(shape.begin(), shape.end());
   parameter->role = textOf(dict, "role");
   parameter->line = line;
   if (auto decays = dict.getAs<BoolAttr>("decays"))
     parameter->decays = decays.getValue();
-  parameter->buffer = byKey["parameter:" + name] =
-      add(name, BufferClass::parameter);
-  artifact.parameter_count += place.bytes / 4;
+  parameter->buffer = add(name, BufferClass::parameter);
   bool trained = group >= 0 && group < int64_t(groups.size());
   if (trained) {
-    parameter->gradient = byKey["gradient:" + name] =
-        add("gradient of " + name, BufferClass::gradient);
+    parameter->gradient = add("gradient of " + name, BufferClass::gradient);
+    uint64_t whole = groups.back().offset + groups.back().bytes;
     for (auto [n, state] : llvm::enumerate(statesOfGroup[group])) {
-      uint64_t whole = groups.back().offset + groups.back().bytes;
       auto entry = std::make_unique<artifact::StateT>();
       entry->name = state;
       entry->buffer =
-          addBuffer(state + " of " + name, BufferClass::state, DType::f32,
-                    shape, n * whole + place.offset, place.bytes, line);
+          add(state + " of " + name, BufferClass::state, n * whole);
       parameter->states.push_back(std::move(entry));
     }
   }
   artifact.parameters.push_back(std::move(parameter));
+  return artifact.parameters.back().get();
+}
+
+/// A name that ranges over leading dimensions ("experts.{experts}.w1") is a
+/// tensor of the file for each of their indices, one behind the other.
+void Layout::addParameter(DictionaryAttr dict, Place place) {
+  std::string name = textOf(dict, "name"), line = textOf(dict, "line");
+  std::vector<int64_t> shape = shapeIn(dict);
+  artifact.parameter_count += place.bytes / 4;
+  auto ranges = dict.getAs<ArrayAttr>("ranges");
+  if (!ranges || ranges.empty()) {
+    artifact::ParameterT *whole = addNamed(dict, name, shape, place);
+    byKey["parameter:" + name] = whole->buffer;
+    if (whole->gradient >= 0)
+      byKey["gradient:" + name] = whole->gradient;
+    return;
+  }
+  ArrayRef<int64_t> sizes = ArrayRef(shape).take_front(ranges.size());
+  int64_t count = ShapedType::getNumElements(sizes), gradient = -1;
+  for (int64_t i = 0; i < count; ++i) {
+    std::string own = name;
+    int64_t rest = i;
+    for (int64_t n = int64_t(sizes.size()) - 1; n >= 0; rest /= sizes[n--]) {
+      std::string text = "{" + cast<StringAttr>(ranges[n]).str() + "}";
+      for (size_t at; (at = own.find(text)) != std::string::npos;)
+        own.replace(at, text.size(), std::to_string(rest % sizes[n]));
+    }
+    uint64_t bytes = place.bytes / uint64_t(count);
+    gradient = addNamed(dict, own, ArrayRef(shape).drop_front(ranges.size()),
+                        {place.offset + uint64_t(i) * bytes, bytes})
+                   ->gradient;
+  }
+  auto add = [&](std::string text, BufferClass kind) {
+    return addBuffer(std::move(text), kind, DType::f32, shape, place.offset,
+                     place.bytes, line);
+  };
+  byKey["parameter:" + name] = add(name, BufferClass::parameter);
+  if (gradient >= 0)
+    byKey["gradient:" + name] =
+        add("gradient of " + name, BufferClass::gradient);
 }
 
 /// A group as one flat tensor, as the optimizer sees it.

@@ -55,6 +55,8 @@ private:
   };
   mlir::LogicalResult placeParameters();
   void addParameter(mlir::DictionaryAttr dict, Place place);
+  artifact::ParameterT *addNamed(mlir::DictionaryAttr dict, std::string name,
+                                 llvm::ArrayRef<int64_t> shape, Place place);
   void addGroups();
   void addScalars();
   void addTerms();
