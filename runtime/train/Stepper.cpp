@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/train/Stepper.h"
+#include <set>
 
 namespace ltc {
 using namespace artifact;
@@ -157,6 +158,19 @@ Result<StepResults> Stepper::finish() {
   return results;
 }
 
+/// Terms whose sum no command of the phase touches: a model's own terms are of
+/// the training step alone.
+static std::vector<bool> droppedBy(const PhaseT &phase, const ArtifactT &table) {
+  std::set<uint32_t> bound;
+  for (const auto &command : phase.commands)
+    for (const Binding &binding : command->bindings)
+      bound.insert(binding.buffer());
+  std::vector<bool> dropped;
+  for (const auto &term : table.terms)
+    dropped.push_back(!bound.count(term->sum));
+  return dropped;
+}
+
 Result<TermSums> Stepper::evaluate(Batches &set) {
   const PhaseT *phase = program.phase("evaluate");
   if (!phase)
@@ -166,6 +180,7 @@ Result<TermSums> Stepper::evaluate(Batches &set) {
   size_t terms = program.table().terms.size();
   total.sums.resize(terms);
   total.counts.resize(terms);
+  total.dropped = droppedBy(*phase, program.table());
   for (;;) {
     LTC_ASSIGN(const GlobalBatch *batch, set.next());
     if (batch->rows == 0)
@@ -189,20 +204,22 @@ double Stepper::weightOf(const TermT &term) const {
   return term.weight_key.empty() ? 0 : 1;
 }
 
+static double mean(const TermSums &terms, size_t i) {
+  return terms.counts[i] > 0 ? terms.sums[i] / terms.counts[i] : 0;
+}
+
 std::vector<TermValue> Stepper::means(const TermSums &terms) const {
   std::vector<TermValue> values;
   for (size_t i = 0; i < terms.sums.size(); ++i)
-    values.emplace_back(program.table().terms[i]->name,
-                        terms.counts[i] > 0 ? terms.sums[i] / terms.counts[i]
-                                            : 0);
+    if (terms.dropped.empty() || !terms.dropped[i])
+      values.emplace_back(program.table().terms[i]->name, mean(terms, i));
   return values;
 }
 
 double Stepper::loss(const TermSums &terms) const {
   double loss = 0;
-  std::vector<TermValue> values = means(terms);
-  for (size_t i = 0; i < values.size(); ++i)
-    loss += weightOf(*program.table().terms[i]) * values[i].second;
+  for (size_t i = 0; i < terms.sums.size(); ++i)
+    loss += weightOf(*program.table().terms[i]) * mean(terms, i);
   return loss;
 }
 

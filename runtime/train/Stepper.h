@@ -11,6 +11,7 @@ namespace ltc {
 /// Sums and counts of the loss terms, over one batch or many.
 struct TermSums {
   std::vector<double> sums, counts; ///< by index into the artifact's terms
+  std::vector<bool> dropped; ///< not made by the phase; empty: all are
   double tokens = 0;
 };
 
