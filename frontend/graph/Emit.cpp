@@ -357,6 +357,11 @@ mlir::Value Emit::emitOp(const Node &node, SmallVector<mlir::Value> in,
     return arith::SelectOp::create(builder, loc, in[0], in[1], in[2]);
   if (op == "cast")
     return convert(in[0], node.type, loc);
+  if (op == "bf16") { // rounded; what is computed with it stays f32
+    mlir::Value rounded =
+        arith::TruncFOp::create(builder, loc, builder.getBF16Type(), in[0]);
+    return arith::ExtFOp::create(builder, loc, in[0].getType(), rounded);
+  }
   if (op == "not")
     return arith::XOrIOp::create(
         builder, loc, in[0],

@@ -60,6 +60,7 @@ public:
   static void collectLeaves(const NodePtr &node, std::vector<NodePtr> &leaves);
 
   mlir::OpBuilder &builder;
+  bool float32 = false; ///< inside f32(..): contractions keep out of policies
 
 private:
   NodePtr groupedContract(NodePtr a, NodePtr b, Dim *rows, Place place);

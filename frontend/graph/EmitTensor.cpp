@@ -94,7 +94,8 @@ NodePtr Emit::contract(NodePtr a, NodePtr b, const Dims &over, Place place) {
   };
   SmallVector<int64_t> left = numbers(a->dims), right = numbers(b->dims);
   auto op = ContractOp::create(builder, at(place), tensor(Type::F32, out),
-                               a->value, b->value, left, right, numbers(out));
+                               a->value, b->value, left, right, numbers(out),
+                               float32);
   return leaf(op.getOutput(), out, Type::F32, place);
 }
 

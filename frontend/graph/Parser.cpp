@@ -778,7 +778,7 @@ ExprPtr Parser::primary() {
   if (token.kind != Token::Name)
     refuse(token.place, "expected a value, found " + shown(token));
   static const std::map<std::string, int> laterWords = {
-      {"cumsum", 2}, {"scan", 2}, {"cast", 10}, {"dropout", 11},
+      {"cumsum", 2}, {"scan", 2}, {"dropout", 11},
       {"uniform", 11}};
   if (auto word = laterWords.find(token.text);
       word != laterWords.end() && (is("(", 1) || is("[", 1)))

@@ -124,6 +124,7 @@ void Program::setAttributes() {
   op->setAttr("ltc.micro_batch", builder.getI64IntegerAttr(request.microBatch));
   op->setAttr("ltc.length", builder.getI64IntegerAttr(request.length));
   op->setAttr("ltc.vocab", builder.getI64IntegerAttr(vocab));
+  op->setAttr("ltc.precision", text(request.precision));
   op->setAttr("ltc.config_json", text(configJson()));
 }
 

@@ -41,6 +41,7 @@ struct Request {
   std::optional<ScalarSetting> clip; ///< global gradient norm; none: no clipping
   ScalarSetting guard;               ///< a step whose norm is not below is void
   int64_t microBatch = 1, length = 1;
+  std::string precision = "fp32"; ///< policy: fp32 or bf16
 };
 
 /// The module of stage "model": @loss, @predict, @apply, @init and blocks,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Calls: built-in operations, functions (inlined), blocks (func.call).
 #include "frontend/graph/Tracer.h"
+#include "llvm/Support/SaveAndRestore.h"
 #include <cmath>
 
 using namespace mlir;
@@ -9,8 +10,7 @@ namespace ltc::graph {
 
 /// What the language has and this version has not, by rule.
 static const std::map<std::string, int> kLater = {
-    {"cumsum", 2}, {"scan", 2}, {"cast", 10}, {"dropout", 11},
-    {"uniform", 11}};
+    {"cumsum", 2}, {"scan", 2}, {"dropout", 11}, {"uniform", 11}};
 
 Value Tracer::evaluateCall(const Expr &expr, Scope &scope) {
   if (auto later = kLater.find(expr.name); later != kLater.end())
@@ -24,8 +24,10 @@ Value Tracer::evaluateCall(const Expr &expr, Scope &scope) {
                                     "experts) and table[ids over vocab]");
   if (scope.function && scope.function->kind == Function::Loss)
     for (const ParameterDecl &decl : scope.function->parameters)
-      if (decl.name == expr.name && decl.type == "model")
+      if (decl.name == expr.name && decl.type == "model") {
+        llvm::SaveAndRestore unmarked(emit.float32, false);
         return applyModel(*model);
+      }
   for (Scope *s = &scope; s; s = s->parent)
     if (auto block = s->blocks.find(expr.name); block != s->blocks.end()) {
       if (block->second->kind == Function::Block)
@@ -43,7 +45,7 @@ Value Tracer::evaluateCall(const Expr &expr, Scope &scope) {
                                     "cos",  "abs", "floor", "erf",       "where",
                                     "f32",  "max", "min",   "attention", "split",
                                     "join", "stop_gradient", "top_k",
-                                    "dispatch", "combine"};
+                                    "dispatch", "combine", "cast"};
   for (auto &[name, unused] : library.functions)
     names.push_back(name);
   std::string near = nearestName(expr.name, names);
@@ -58,6 +60,8 @@ Value Tracer::builtin(const Expr &expr, Scope &scope, bool &known) {
   if (unary.count(name) || name == "where" || name == "max" || name == "min" ||
       name == "f32" || name == "stop_gradient")
     return elementwise(expr, scope);
+  if (name == "cast")
+    return exactCast(expr, scope);
   if (name == "split")
     return split(expr, scope);
   if (name == "attention")
@@ -71,8 +75,27 @@ Value Tracer::builtin(const Expr &expr, Scope &scope, bool &known) {
   return dimBuiltin(expr, scope, known);
 }
 
+/// cast(x, bf16): x rounded to that format, in every policy.
+Value Tracer::exactCast(const Expr &expr, Scope &scope) {
+  bool fits = expr.arguments.size() == 2 &&
+              expr.arguments[0].keyword.empty() &&
+              expr.arguments[1].value->kind == Expr::Name;
+  if (!fits)
+    refuse(expr.place, "write cast(x, bf16) or cast(x, f32)");
+  const Expr &to = *expr.arguments[1].value;
+  if (to.name != "bf16" && to.name != "f32")
+    refuse(to.place, "a cast is to bf16 or f32, not '" + to.name + "'");
+  NodePtr x = node(evaluate(*expr.arguments[0].value, scope), expr.place);
+  if (x->type == Type::Bool || to.name == "f32" || x->type != Type::F32)
+    x = emit.cast(x, Type::F32, expr.place);
+  return Value{to.name == "f32" ? x : emit.op("bf16", {x}, expr.place)};
+}
+
 Value Tracer::elementwise(const Expr &expr, Scope &scope) {
   std::vector<Value> values;
+  // f32(..) reaches the operators written in it, not into names and calls.
+  llvm::SaveAndRestore marked(emit.float32,
+                              emit.float32 || expr.name == "f32");
   for (const Argument &argument : expr.arguments) {
     if (!argument.keyword.empty())
       refuse(expr.place, "'" + expr.name + "' takes no argument named " +
@@ -332,6 +355,7 @@ Value Tracer::callFunction(const Function &function, const Expr &call,
                  found == given.end() ? decl.place
                                       : found->second->value->place);
   }
+  llvm::SaveAndRestore unmarked(emit.float32, false);
   auto result = run(function.body, callee);
   --depth;
   if (!result)
@@ -484,6 +508,7 @@ Tracer::BlockTrace &Tracer::traceBlock(const Function &block,
   trace.symbol = symbolPrefix + block.name + (variants > 1 ? "." + std::to_string(variants - 1)
                                             : "");
   OpBuilder::InsertionGuard guard(emit.builder);
+  llvm::SaveAndRestore unmarked(emit.float32, false);
   FuncTrace callee(emit, module, trace.symbol, block.place, true);
   FuncTrace *caller = current;
   auto outerImports = std::move(imported);

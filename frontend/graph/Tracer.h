@@ -159,6 +159,7 @@ private:
   Value builtin(const Expr &expr, Scope &scope, bool &known);
   Value dimBuiltin(const Expr &expr, Scope &scope, bool &known);
   Value elementwise(const Expr &expr, Scope &scope);
+  Value exactCast(const Expr &expr, Scope &scope);
   Value split(const Expr &expr, Scope &scope);
   Value attention(const Expr &expr, Scope &scope);
   Value topK(const Expr &expr, Scope &scope);

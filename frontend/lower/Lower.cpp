@@ -111,6 +111,7 @@ graph::Request makeRequest(const spec::Spec &spec,
                    spec.guard, convert(spec.guardPlace)};
   request.microBatch = spec.microBatch;
   request.length = spec.length;
+  request.precision = spec.precision;
   return request;
 }
 

@@ -12,6 +12,7 @@ using enum ValueType;
 constexpr Key kTrain[] = {
     {"batch", host, count, "", true, "rows of a global batch"},
     {"micro_batch", structure, count, "", true, "rows computed at once"},
+    {"precision", structure, text, "fp32", false, "policy: fp32 or bf16"},
     {"duration", host, duration, "", true, "how long to train"},
     {"seed", host, count, "1", false, "of the weights and the data's order"},
     {"clip", scalar, number, "none", false, "largest global gradient norm"},
@@ -306,6 +307,13 @@ void Reader::readTrain(const Tree &root) {
                 std::to_string(spec.microBatch));
     spec.host.push_back({"train.batch", spec.batch});
   }
+  if (values.count("precision")) {
+    spec.precision = text("precision");
+    if (spec.precision != "fp32" && spec.precision != "bf16")
+      error(values["precision"].second,
+            "train.precision = " + spec.precision +
+                " is not available in this version of ltc: fp32 and bf16 are");
+  }
   for (const char *key : {"duration", "eval_every"})
     if (auto parsed = parseDuration(text(key)); values.count(key) && parsed) {
       spec.host.push_back({std::string("train.") + key, parsed->text()});
@@ -404,6 +412,7 @@ nlohmann::ordered_json Spec::resolved() const {
   for (auto &[name, sources] : eval)
     json["data"]["eval"][name] = sourcesJson(sources);
   json["train"]["micro_batch"] = microBatch;
+  json["train"]["precision"] = precision;
   json["train"]["optimizer"][optimizer.name] = settingsJson(optimizer.settings);
   json["train"]["schedule"][schedule.name] = settingsJson(schedule.settings);
   for (auto &[key, value] : host) {

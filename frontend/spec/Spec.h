@@ -47,6 +47,7 @@ struct Spec {
   /// Host keys in order: dotted name, JSON value.
   std::vector<std::pair<std::string, nlohmann::json>> host;
   std::string target;
+  std::string precision = "fp32"; ///< fp32 or bf16
 
   /// Everything, defaults included, in one fixed order.
   nlohmann::ordered_json resolved() const;

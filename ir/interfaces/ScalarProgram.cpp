@@ -92,15 +92,19 @@ int64_t toInteger(double x) {
 }
 
 /// float32 and wider stay float64 here; 16-bit formats round.
+double narrowTo(const llvm::fltSemantics &format, double x) {
+  llvm::APFloat value(x);
+  bool lost;
+  value.convert(format, llvm::APFloat::rmNearestTiesToEven, &lost);
+  return value.convertToDouble();
+}
+
 double narrow(double x, const In &in) {
   if (in.width >= 32)
     return x;
-  llvm::APFloat value(x);
-  bool lost;
-  value.convert(in.attribute ? llvm::APFloat::BFloat()
-                             : llvm::APFloat::IEEEhalf(),
-                llvm::APFloat::rmNearestTiesToEven, &lost);
-  return value.convertToDouble();
+  return narrowTo(in.attribute ? llvm::APFloat::BFloat()
+                               : llvm::APFloat::IEEEhalf(),
+                  x);
 }
 
 Cell bitcast(const Cell &a, const In &in) {
@@ -232,6 +236,12 @@ Cell constant(arith::ConstantOp op) {
   return whole(wrap(value.getSExtValue(), value.getBitWidth()));
 }
 } // namespace
+
+double roundedTo(Type element, double x) {
+  auto real = dyn_cast<FloatType>(element);
+  bool narrow = real && real.getWidth() < 32;
+  return narrow ? narrowTo(real.getFloatSemantics(), x) : x;
+}
 
 bool ScalarProgram::knows(Operation &op) {
   return isa<arith::ConstantOp, IndexOp, YieldOp>(op) ||

@@ -2,6 +2,7 @@
 // Runs the scalar expression of a region (arith, math, ltc.index) in float64.
 #pragma once
 #include "mlir/IR/Block.h"
+#include "mlir/IR/BuiltinTypes.h"
 #include <cstdint>
 #include <vector>
 
@@ -12,6 +13,9 @@ union Cell {
   double f;
   int64_t i;
 };
+
+/// `x` as an element of that type: 16-bit floats round, all else stays.
+double roundedTo(mlir::Type element, double x);
 
 class ScalarProgram {
 public:

@@ -38,6 +38,10 @@ template <typename Op> static LogicalResult verifyAttention(Op op) {
   if (!fits)
     return op.emitOpError("(C1) expects query, key and value to agree in b, u, "
                           "g and k");
+  if (ltc::elementOf(op.getQuery()) != ltc::elementOf(op.getKey()) ||
+      ltc::elementOf(op.getQuery()) != ltc::elementOf(op.getValue()))
+    return op.emitOpError("(C4) expects query, key and value of one element "
+                          "type");
   if (op.getScale().convertToDouble() <= 0)
     return op.emitOpError("(C2) expects scale > 0");
   if (op.getExtraMaps().size() != op.getExtras().size())
@@ -64,6 +68,8 @@ static LogicalResult verifyOutput(Operation *op, Value query, Value value,
   if (ltc::shapeOf(lse) != ArrayRef<int64_t>(shape).drop_back())
     return op->emitOpError("(C1) expects lse (b,t,g,r)");
   shape[4] = ltc::shapeOf(value)[3];
+  if (!ltc::elementOf(lse).isF32())
+    return op->emitOpError("(C4) expects lse in f32");
   if (ltc::shapeOf(output) != ArrayRef<int64_t>(shape))
     return op->emitOpError("(C1) expects output (b,t,g,r,c)");
   return success();
@@ -80,10 +86,15 @@ LogicalResult ltc::AttentionGradOp::verify() {
       failed(verifyOutput(*this, getQuery(), getValue(), getOutput(),
                           getLse())))
     return failure();
-  if (getDOutput().getType() != getOutput().getType() ||
-      getDQuery().getType() != getQuery().getType() ||
-      getDKey().getType() != getKey().getType() ||
-      getDValue().getType() != getValue().getType())
-    return emitOpError("(C1) expects gradients of the types of their values");
+  if (getDOutput().getType() != getOutput().getType())
+    return emitOpError("(C1) expects dOut of the output's type");
+  Type f32 = Float32Type::get(getContext());
+  for (auto [d, value] : {std::pair<Value, Value>{getDQuery(), getQuery()},
+                          {getDKey(), getKey()},
+                          {getDValue(), getValue()}})
+    if (shapeOf(d) != shapeOf(value) ||
+        (elementOf(d) != elementOf(value) && elementOf(d) != f32))
+      return emitOpError("(C1) expects gradients of the shapes of their "
+                         "values, in their type or f32");
   return success();
 }

@@ -17,6 +17,8 @@ def Ltc_AttentionOp : Ltc_TensorOp<"attention", [IsolatedFromAbove]> {
     keep region:  (t: i32, u: i32, extras...) -> i1.
     score region: (s: f32, t: i32, u: i32, extras...) -> f32; identity if empty.
     (C1) shapes as above  (C2) scale > 0  (C3) regions' arguments fit the extras
+    (C4) q, key and v of one type. bf16: scores, weights, lse and sums are f32
+    still; out, if bf16, is rounded once.
   }];
   let arguments = (ins Ltc_Tensor:$query, Ltc_Tensor:$key, Ltc_Tensor:$value,
                        Variadic<Ltc_Tensor>:$extras, F64Attr:$scale, AffineMapArrayAttr:$extraMaps);

@@ -172,6 +172,8 @@ std::vector<HostTensor> AttentionOp::evaluate(ArrayRef<const HostTensor *> in) {
         out.data[ref.row(p) * ref.valueSize + c] +=
             ref.weight[u] * in[2]->data[ref.keyRow(p, u) * ref.valueSize + c];
   });
+  for (double &x : out.data)
+    x = roundedTo(elementOf(getOutput()), x);
   return {out, lse};
 }
 

@@ -46,6 +46,41 @@ Value ltc::buildAdd(OpBuilder &b, Location loc, Value lhs, Value rhs) {
   return map.getResult(0);
 }
 
+bool ltc::isElementwiseAdd(MapOp map) {
+  Block &body = map.getBody().front();
+  if (map.getInputs().size() != 2 || body.getOperations().size() != 2 ||
+      !map.getMap(0).isIdentity() || !map.getMap(1).isIdentity())
+    return false;
+  auto add = dyn_cast<arith::AddFOp>(body.front());
+  return add && add.getLhs() != add.getRhs() &&
+         body.getTerminator()->getOperand(0) == add.getResult();
+}
+
+Value ltc::buildCast(OpBuilder &b, Location loc, Value input, Type element) {
+  auto type = cast<RankedTensorType>(input.getType());
+  bool wider = element.getIntOrFloatBitWidth() >
+               type.getElementType().getIntOrFloatBitWidth();
+  auto map = buildMap(
+      b, loc, type.clone(element), input,
+      b.getMultiDimIdentityMap(unsigned(type.getRank())),
+      [&](OpBuilder &b, ValueRange x) {
+        Value y = wider ? Value(arith::ExtFOp::create(b, loc, element, x[0]))
+                        : arith::TruncFOp::create(b, loc, element, x[0]);
+        return SmallVector<Value>{y};
+      });
+  return map.getResult(0);
+}
+
+bool ltc::isCast(Operation *op) {
+  auto map = dyn_cast_or_null<MapOp>(op);
+  if (!map || map.getInputs().size() != 1 || !map.getMap(0).isIdentity())
+    return false;
+  Block &body = map.getBody().front();
+  return body.getOperations().size() == 2 &&
+         isa<arith::ExtFOp, arith::TruncFOp>(body.front()) &&
+         body.getTerminator()->getOperand(0) == body.front().getResult(0);
+}
+
 Value ltc::buildCopy(OpBuilder &b, Location loc, RankedTensorType type,
                      Value input, AffineMap map) {
   if (map.isIdentity() && input.getType() == type)

@@ -30,6 +30,13 @@ llvm::SmallVector<int64_t> otherDims(unsigned rank,
                                      llvm::ArrayRef<int64_t> dims);
 /// The map of a ltc.map that only copies its one operand; null otherwise.
 mlir::AffineMap copyMap(mlir::Value value);
+/// True if the map adds two operands element by element.
+bool isElementwiseAdd(MapOp map);
+/// A cast to `element`, another float type, of every element.
+mlir::Value buildCast(mlir::OpBuilder &b, mlir::Location loc, mlir::Value input,
+                      mlir::Type element);
+/// True if the map casts its operand element by element and does no more.
+bool isCast(mlir::Operation *op);
 mlir::Value buildSum(mlir::OpBuilder &b, mlir::Location loc, mlir::Value input,
                      llvm::ArrayRef<int64_t> dims);
 

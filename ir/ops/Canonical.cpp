@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Canonical forms: copies are read through, an operand is read once.
 #include "ir/ops/Build.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/PatternMatch.h"
 
 using namespace mlir;
@@ -31,6 +32,31 @@ struct ReadThroughCopy : OpRewritePattern<MapOp> {
       rewriter.modifyOpInPlace(op, [&, i = i, input = input] {
         op->setOperand(i, input.getDefiningOp()->getOperand(0));
         op.setMapsAttr(rewriter.getArrayAttr(maps));
+      });
+      return success();
+    }
+    return failure();
+  }
+};
+
+/// map(widened x) reads x and widens it itself: the wide value is not stored.
+struct ReadThroughWidening : OpRewritePattern<MapOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(MapOp op,
+                                PatternRewriter &rewriter) const override {
+    for (auto [i, input] : llvm::enumerate(op.getInputs())) {
+      Operation *widening = input.getDefiningOp();
+      if (!isCast(widening) ||
+          !isa<arith::ExtFOp>(cast<MapOp>(widening).getBody().front().front()))
+        continue;
+      rewriter.modifyOpInPlace(op, [&, i = i] {
+        op->setOperand(i, widening->getOperand(0));
+        BlockArgument argument = op.getBody().front().getArgument(i);
+        Type wide = argument.getType();
+        argument.setType(elementOf(widening->getOperand(0)));
+        rewriter.setInsertionPointToStart(argument.getOwner());
+        auto cast = arith::ExtFOp::create(rewriter, op.getLoc(), wide, argument);
+        rewriter.replaceAllUsesExcept(argument, cast, cast);
       });
       return success();
     }
@@ -113,7 +139,8 @@ struct ContractThroughCopy : OpRewritePattern<ContractOp> {
 
 void MapOp::getCanonicalizationPatterns(RewritePatternSet &patterns,
                                         MLIRContext *context) {
-  patterns.add<ReadThroughCopy, ReadOnce, EraseIdentity>(context);
+  patterns.add<ReadThroughCopy, ReadThroughWidening, ReadOnce, EraseIdentity>(
+      context);
 }
 
 void ContractOp::getCanonicalizationPatterns(RewritePatternSet &patterns,

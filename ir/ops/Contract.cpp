@@ -44,7 +44,29 @@ LogicalResult ltc::ContractOp::verify() {
       return emitOpError("(C3) expects label ")
              << label << ", of one operand only, in the result";
   }
+  Type element = elementOf(getLhs());
+  if (elementOf(getRhs()) != element)
+    return emitOpError("(C4) expects operands of one element type");
+  Type sum = element.isBF16() ? Type(Float32Type::get(getContext())) : element;
+  if (elementOf(getOutput()) != sum)
+    return emitOpError("(C4) expects a sum of ")
+           << sum << ", but it is " << elementOf(getOutput());
   return success();
+}
+
+bool ContractOp::isMatrixProduct() {
+  auto hasOwn = [&](ArrayRef<int64_t> own, ArrayRef<int64_t> other) {
+    return llvm::any_of(own, [&](int64_t label) {
+      return !llvm::is_contained(other, label);
+    });
+  };
+  ArrayRef<int64_t> out = getOutDims();
+  if (out.empty())
+    return false;
+  bool lastIsShared = llvm::is_contained(getLhsDims(), out.back()) &&
+                      llvm::is_contained(getRhsDims(), out.back());
+  return hasOwn(getLhsDims(), getRhsDims()) &&
+         hasOwn(getRhsDims(), getLhsDims()) && !lastIsShared;
 }
 
 namespace {
@@ -118,11 +140,14 @@ FailureOr<SmallVector<Value>> ContractOp::gradient(OpBuilder &b,
                                                    ArrayRef<Value> dResults,
                                                    ArrayRef<bool> wanted) {
   Value dy = dResults[0], dLhs, dRhs;
+  if (elementOf(getLhs()).isBF16())
+    return emitOpError("is differentiated before a precision policy narrows "
+                       "its operands");
   if (dy && wanted[0])
     dLhs = ContractOp::create(b, getLoc(), getLhs().getType(), dy, getRhs(),
-                              getOutDims(), getRhsDims(), getLhsDims());
+                              getOutDims(), getRhsDims(), getLhsDims(), getF32());
   if (dy && wanted[1])
     dRhs = ContractOp::create(b, getLoc(), getRhs().getType(), dy, getLhs(),
-                              getOutDims(), getLhsDims(), getRhsDims());
+                              getOutDims(), getLhsDims(), getRhsDims(), getF32());
   return SmallVector<Value>{dLhs, dRhs};
 }

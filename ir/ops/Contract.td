@@ -12,15 +12,22 @@ def Ltc_ContractOp : Ltc_TensorOp<"contract"> {
     ascending order within a K block fixed in the kernel.
     (C1) one label per dimension, distinct within an operand  (C2) equal labels,
     equal sizes  (C3) every label of O is in L or R; a label in one operand only
-    is in O.
+    is in O.  (C4) operands of one element type; sums of bf16 products are f32.
+    `f32`: a precision policy leaves it alone.
   }];
   let arguments = (ins Ltc_Tensor:$lhs, Ltc_Tensor:$rhs, DenseI64ArrayAttr:$lhsDims,
-                       DenseI64ArrayAttr:$rhsDims, DenseI64ArrayAttr:$outDims);
+                       DenseI64ArrayAttr:$rhsDims, DenseI64ArrayAttr:$outDims,
+                       UnitAttr:$f32);
   let results = (outs Ltc_Tensor:$output);
   let assemblyFormat = [{
-    $lhs $lhsDims `,` $rhs $rhsDims `->` $outDims attr-dict
+    $lhs $lhsDims `,` $rhs $rhsDims `->` $outDims (`f32` $f32^)? attr-dict
     `:` type($lhs) `,` type($rhs) `->` type($output)
   }];
   let hasVerifier = 1;
   let hasCanonicalizer = 1;
+  let extraClassDeclaration = [{
+    /// Rows from one operand, columns from the other, and the last dimension
+    /// of the result a row or a column; others are a map and a reduction.
+    bool isMatrixProduct();
+  }];
 }

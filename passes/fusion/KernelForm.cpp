@@ -28,16 +28,6 @@ StringRef kernelKindName(KernelKind kind) {
   llvm_unreachable("covered switch");
 }
 
-bool isElementwiseAdd(MapOp map) {
-  Block &body = map.getBody().front();
-  if (map.getInputs().size() != 2 || body.getOperations().size() != 2 ||
-      !map.getMap(0).isIdentity() || !map.getMap(1).isIdentity())
-    return false;
-  auto add = dyn_cast<arith::AddFOp>(body.front());
-  return add && add.getLhs() != add.getRhs() &&
-         body.getTerminator()->getOperand(0) == add.getResult();
-}
-
 bool isOutermost(ArrayRef<int64_t> shape, int64_t dim) {
   return llvm::all_of(shape.take_front(dim), [](int64_t n) { return n == 1; });
 }

@@ -3,7 +3,7 @@
 // space into rows (P..) and what a row holds (R..). Fusion asks before it
 // merges; a target asks what it is given.
 #pragma once
-#include "ir/ops/Ops.h"
+#include "ir/ops/Build.h"
 #include "llvm/ADT/SmallVector.h"
 #include <optional>
 #include <string>
@@ -37,8 +37,6 @@ std::optional<KernelForm> analyseKernel(llvm::ArrayRef<mlir::Operation *> ops,
                                         std::string &why);
 std::optional<KernelForm> analyseKernel(KernelOp kernel, std::string &why);
 
-/// True if the map adds two operands element by element.
-bool isElementwiseAdd(MapOp map);
 /// A layout's no-op: reshape, or a slice of the outermost dimension.
 bool isView(mlir::Operation *op);
 /// True if all dimensions before `dim` have one element.

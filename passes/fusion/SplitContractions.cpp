@@ -15,23 +15,6 @@ namespace ltc {
 
 namespace {
 
-/// Rows from one operand, columns from the other, and the last dimension of
-/// the result a row or a column.
-bool isMatrixProduct(ContractOp op) {
-  auto hasOwn = [&](ArrayRef<int64_t> own, ArrayRef<int64_t> other) {
-    return llvm::any_of(own, [&](int64_t label) {
-      return !llvm::is_contained(other, label);
-    });
-  };
-  ArrayRef<int64_t> out = op.getOutDims();
-  if (out.empty())
-    return false;
-  bool lastIsShared = llvm::is_contained(op.getLhsDims(), out.back()) &&
-                      llvm::is_contained(op.getRhsDims(), out.back());
-  return hasOwn(op.getLhsDims(), op.getRhsDims()) &&
-         hasOwn(op.getRhsDims(), op.getLhsDims()) && !lastIsShared;
-}
-
 /// All labels: as an operand has them if it has them all, so that the product
 /// is read in its order; else the result's, then the reduced.
 SmallVector<int64_t> productSpace(ContractOp op) {
@@ -187,7 +170,7 @@ class SplitContractions
     SmallVector<Operation *> dead;
     getOperation().walk([&](Operation *op) {
       if (auto contract = dyn_cast<ContractOp>(op)) {
-        if (!isMatrixProduct(contract))
+        if (!contract.isMatrixProduct())
           split(contract);
       } else if (auto stop = dyn_cast<StopGradientOp>(op)) {
         stop.getOutput().replaceAllUsesWith(stop.getInput());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "passes/precision/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "passes/precision/Bf16.h"
+#include "passes/precision/Passes.h"
 
 using namespace mlir;
 
@@ -10,7 +11,8 @@ namespace ltc {
 
 namespace {
 
-bool isFp32(Type type) {
+/// Before any policy floats are f32, and scalars may be f64.
+bool isPlain(Type type) {
   auto tensor = dyn_cast<RankedTensorType>(type);
   if (!tensor || !isa<FloatType>(tensor.getElementType()))
     return true;
@@ -21,19 +23,21 @@ bool isFp32(Type type) {
 
 LogicalResult verifyValues(Operation *op) {
   for (Value value : op->getResults())
-    if (!isFp32(value.getType()))
-      return op->emitError("policy fp32 keeps floats as f32, but this makes ")
-             << value.getType() << "; another policy is not built yet";
+    if (!isPlain(value.getType()))
+      return op->emitError("a model's floats are f32 before a precision "
+                           "policy, but this makes ")
+             << value.getType();
   return success();
 }
 
 class ApplyPrecision : public impl::ApplyPrecisionPassBase<ApplyPrecision> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    auto policy = module->getAttrOfType<StringAttr>("ltc.precision");
-    if (policy && policy.getValue() != "fp32") {
-      module.emitError("precision ")
-          << policy << " is not built yet; use precision: fp32";
+    auto named = module->getAttrOfType<StringAttr>("ltc.precision");
+    StringRef policy = named ? named.getValue() : "fp32";
+    if (policy != "fp32" && policy != "bf16") {
+      module.emitError("there is no precision policy ")
+          << named << "; policies are fp32, bf16";
       return signalPassFailure();
     }
     auto visit = [](Operation *op) -> WalkResult {
@@ -42,7 +46,9 @@ class ApplyPrecision : public impl::ApplyPrecisionPassBase<ApplyPrecision> {
     };
     if (module->walk(visit).wasInterrupted())
       return signalPassFailure();
-    module->setAttr("ltc.precision", StringAttr::get(&getContext(), "fp32"));
+    if (policy == "bf16")
+      applyBf16(module);
+    module->setAttr("ltc.precision", StringAttr::get(&getContext(), policy));
   }
 };
 
