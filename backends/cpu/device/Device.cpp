@@ -85,7 +85,10 @@ static int supports(LtcDevice *, const char *level) {
 #if defined(__x86_64__)
   if (!std::strcmp(level, "avx2"))
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (!std::strcmp(level, "avx512"))
+  bool bf16 = !std::strcmp(level, "avx512_bf16");
+  if (bf16 && !__builtin_cpu_supports("avx512bf16"))
+    return 0;
+  if (bf16 || !std::strcmp(level, "avx512"))
     return __builtin_cpu_supports("avx512f") &&
            __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") &&

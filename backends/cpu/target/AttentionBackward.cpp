@@ -29,6 +29,8 @@ public:
     dScores = scratch.take(form.keyBlock * kRows);
     lse = scratch.take(kRows);
     delta = scratch.take(kRows);
+    keyRoom = code.takeRoom(form.size);
+    valueRoom = code.takeRoom(form.valueSize);
   }
   void emitTile(Value tile);
   int64_t scratchBytes() const { return code.scratch.bytes(); }
@@ -38,7 +40,7 @@ private:
   void enterRows(Value first);
   void emitDelta(Value row);
   void addKeys(Value from, Value count);
-  void product(Value tensor, int64_t width, Value from, Value count, Value b,
+  void product(AttentionEmitter::Keys keys, int64_t width, Value count, Value b,
                const FinishLanes &finish);
   void emitWeights(Value from, Value count);
   void addToKeys(Value base, int64_t width, Value from, Value count, Value a,
@@ -66,15 +68,15 @@ private:
   VectorType lanes;
   /// query, dOut, dQuery [k or c][row] (..Rows: [row][k or c]);
   /// weights, dScores [u][row]; lse, delta [row].
-  Value query, queryRows, dOut, dOutRows, dQuery, weights, dScores, lse, delta;
+  Value query, queryRows, dOut, dOutRows, dQuery, weights, dScores, lse, delta, keyRoom, valueRoom;
 };
 
 /// Zeroes all keys' rows of a result at this head.
 void Backward::clear(Value base, int64_t width) {
   if (!base)
     return;
-  Value start = code.keyAddress(base, width);
   Type f32 = emit.getF32Type();
+  Value start = code.keyAddress(base, width, f32);
   emit.loop(0, form.keys, 1, [&](Value u) {
     Value row = emit.at(start, f32, emit.mul(u, code.keyStride(width)));
     overWidth(width, [&](int64_t offset, Value mask) {
@@ -89,13 +91,14 @@ void Backward::clear(Value base, int64_t width) {
 void Backward::emitDelta(Value row) {
   Location loc = emit.getLoc();
   Type f32 = emit.getF32Type();
-  Value out = code.rowAddress(code.operand(op.getOutput()), row, form.valueSize);
+  Value out = code.rowAddress(code.operand(op.getOutput()), row,
+                              form.valueSize, form.element);
   int64_t padded = paddedWidth(form.valueSize);
   Value mine = emit.at(dOutRows, f32, emit.mul(row, padded));
   Value sum = emit.zero(lanes);
   overWidth(form.valueSize, [&](int64_t offset, Value mask) {
-    Value from = emit.at(out, f32, offset);
-    Value value = mask ? emit.loadMasked(lanes, from, mask) : load(from);
+    Value from = emit.at(out, form.element, offset);
+    Value value = loadWide(emit, form.element, from, mask);
     sum = fma(emit, value, load(emit.at(mine, f32, offset)), sum);
   });
   Value folded = emit.foldLanes(sum, [&](Value a, Value b) -> Value {
@@ -103,7 +106,7 @@ void Backward::emitDelta(Value row) {
   });
   emit.store(folded, emit.at(delta, f32, row));
   Value logSum =
-      emit.load(f32, code.rowAddress(code.operand(op.getLse()), row, 1));
+      emit.load(f32, code.rowAddress(code.operand(op.getLse()), row, 1, f32));
   Value infinite = arith::ConstantOp::create(
       emit, loc,
       emit.getF32FloatAttr(std::numeric_limits<float>::infinity()));
@@ -126,18 +129,16 @@ void Backward::enterRows(Value first) {
 }
 
 /// [u][row] = key or value (u, ..) by b [..][row].
-void Backward::product(Value tensor, int64_t width, Value from, Value count,
+void Backward::product(AttentionEmitter::Keys keys, int64_t width, Value count,
                        Value b, const FinishLanes &finish) {
-  int64_t stride = code.keyStride(width);
-  Value start = code.keyAddress(code.operand(tensor), width);
   Value last;
   if (form.keys % form.keyBlock)
     last = emit.add(count, -1);
   emitProduct(emit,
               {.rows = form.keyBlock,
                .vectors = kRowVectors,
-               .a = emit.at(start, emit.getF32Type(), emit.mul(from, stride)),
-               .aRow = stride,
+               .a = keys.base,
+               .aRow = keys.stride,
                .aStep = 1,
                .lastRow = last,
                .b = b,
@@ -177,7 +178,7 @@ void Backward::addToKeys(Value base, int64_t width, Value from, Value count,
   if (!base)
     return;
   Type f32 = emit.getF32Type();
-  Value start = code.keyAddress(base, width);
+  Value start = code.keyAddress(base, width, f32);
   int64_t padded = paddedWidth(width);
   emitProduct(
       emit,
@@ -206,12 +207,14 @@ void Backward::addToKeys(Value base, int64_t width, Value from, Value count,
 
 void Backward::addKeys(Value from, Value count) {
   Location loc = emit.getLoc();
-  product(form.key, form.size, from, count, query,
+  auto key = code.keys(form.key, form.size, from, count, keyRoom);
+  auto value = code.keys(form.value, form.valueSize, from, count, valueRoom);
+  product(key, form.size, count, query,
           [&](Value u, int64_t vector, Value sum) {
             emit.store(sum, at(weights, u, vector));
           });
   emitWeights(from, count);
-  product(form.value, form.valueSize, from, count, dOut,
+  product(value, form.valueSize, count, dOut,
           [&](Value u, int64_t vector, Value sum) {
             Value change = arith::SubFOp::create(emit, loc, sum,
                                                  load(at(delta, vector)));
@@ -221,14 +224,12 @@ void Backward::addKeys(Value from, Value count) {
           });
   addToKeys(code.result(2), form.valueSize, from, count, weights, dOutRows);
   addToKeys(code.result(1), form.size, from, count, dScores, queryRows);
-  int64_t stride = code.keyStride(form.size);
-  Value key = code.keyAddress(code.operand(form.key), form.size);
   emitProduct(emit,
               {.rows = form.size,
                .vectors = kRowVectors,
-               .a = emit.at(key, emit.getF32Type(), emit.mul(from, stride)),
+               .a = key.base,
                .aRow = 1,
-               .aStep = stride,
+               .aStep = key.stride,
                .lastRow = {},
                .b = dScores,
                .bRow = kRows,
@@ -247,7 +248,8 @@ void Backward::emitTile(Value tile) {
     enterRows(first);
     code.overKeys([&](Value from, Value count) { addKeys(from, count); });
     if (Value base = code.result(0))
-      code.storeRows(dQuery, {}, form.scale, base, form.size);
+      code.storeRows(dQuery, {}, form.scale, base, form.size,
+                     elementOf(op.getDQuery()));
   });
 }
 

@@ -105,13 +105,14 @@ void AttentionEmitter::overKeys(std::function<void(Value, Value)> body) {
   });
 }
 
-Value AttentionEmitter::rowAddress(Value base, Value row, int64_t width) {
+Value AttentionEmitter::rowAddress(Value base, Value row, int64_t width,
+                                   Type element) {
   Value f = emit.min(emit.add(firstRow, row), emit.i64(form.rows() - 1));
   Value t = emit.add(emit.mul(batch, form.queries), emit.div(f, form.repeats));
   Value head = emit.add(emit.mul(t, form.groups), group);
   Value index =
       emit.add(emit.mul(head, form.repeats), emit.rem(f, form.repeats));
-  return emit.at(base, emit.getF32Type(), emit.mul(index, width));
+  return emit.at(base, element, emit.mul(index, width));
 }
 
 Value AttentionEmitter::isRow(Value row) {
@@ -119,9 +120,36 @@ Value AttentionEmitter::isRow(Value row) {
                                emit.add(firstRow, row), emit.i64(form.rows()));
 }
 
-Value AttentionEmitter::keyAddress(Value base, int64_t width) {
+Value AttentionEmitter::keyAddress(Value base, int64_t width, Type element) {
   Value row = emit.add(emit.mul(batch, form.keys * form.groups), group);
-  return emit.at(base, emit.getF32Type(), emit.mul(row, width));
+  return emit.at(base, element, emit.mul(row, width));
+}
+
+Value AttentionEmitter::takeRoom(int64_t width) {
+  return form.element.isF32()
+             ? Value()
+             : scratch.take(form.keyBlock * paddedWidth(width));
+}
+
+AttentionEmitter::Keys AttentionEmitter::keys(Value tensor, int64_t width,
+                                              Value from, Value count,
+                                              Value room) {
+  Value base = keyAddress(operand(tensor), width, form.element);
+  int64_t stride = keyStride(width), padded = paddedWidth(width);
+  base = emit.at(base, form.element, emit.mul(from, stride));
+  if (!room)
+    return {base, stride};
+  emit.loop(emit.i64(0), count, 1, [&](Value u) {
+    Value row = emit.at(base, form.element, emit.mul(u, stride));
+    Value to = emit.at(room, emit.getF32Type(), emit.mul(u, padded));
+    for (int64_t e = 0; e < width; e += kLanes) {
+      Value mask = width - e < kLanes ? emit.mask(width - e) : Value();
+      Value wide = loadWide(emit, form.element,
+                            emit.at(row, form.element, e), mask);
+      emit.store(wide, emit.at(to, emit.getF32Type(), e));
+    }
+  });
+  return {room, padded};
 }
 
 void AttentionEmitter::packRows(Value base, int64_t width, float factor,
@@ -133,14 +161,13 @@ void AttentionEmitter::packRows(Value base, int64_t width, float factor,
   emit.loop(0, kRows, kLanes, [&](Value first) {
     SmallVector<Value> addresses;
     for (int64_t i = 0; i < kLanes; ++i)
-      addresses.push_back(rowAddress(base, emit.add(first, i), width));
+      addresses.push_back(rowAddress(base, emit.add(first, i), width, form.element));
     auto square = [&](Value e, int64_t count) {
       SmallVector<Value> rows;
       for (int64_t i = 0; i < kLanes; ++i) {
-        Value at = emit.at(addresses[i], f32, e);
-        Value row = count < kLanes
-                        ? emit.loadMasked(lanes, at, emit.mask(count))
-                        : emit.load(lanes, at);
+        Value row = loadWide(emit, form.element,
+                             emit.at(addresses[i], form.element, e),
+                             count < kLanes ? emit.mask(count) : Value());
         if (factor != 1)
           row = arith::MulFOp::create(emit, emit.getLoc(), row, times);
         rows.push_back(row);
@@ -163,7 +190,7 @@ void AttentionEmitter::packRows(Value base, int64_t width, float factor,
 }
 
 void AttentionEmitter::storeRows(Value columns, Value scale, float factor,
-                                 Value base, int64_t width) {
+                                 Value base, int64_t width, Type element) {
   Location loc = emit.getLoc();
   Type f32 = emit.getF32Type();
   VectorType lanes = Emitter::lanes(f32);
@@ -174,7 +201,7 @@ void AttentionEmitter::storeRows(Value columns, Value scale, float factor,
     SmallVector<Value> addresses, masks;
     for (int64_t i = 0; i < kLanes; ++i) {
       Value row = emit.add(first, i);
-      addresses.push_back(rowAddress(base, row, width));
+      addresses.push_back(rowAddress(base, row, width, element));
       masks.push_back(emit.splat(isRow(row)));
     }
     auto square = [&](Value e, int64_t count) {
@@ -193,7 +220,8 @@ void AttentionEmitter::storeRows(Value columns, Value scale, float factor,
         Value mask = masks[i];
         if (count < kLanes)
           mask = arith::AndIOp::create(emit, loc, mask, emit.mask(count));
-        emit.storeMasked(rows[i], emit.at(addresses[i], f32, e), mask);
+        emit.storeMasked(narrowTo(emit, element, rows[i]),
+                         emit.at(addresses[i], element, e), mask);
       }
     };
     if (whole)

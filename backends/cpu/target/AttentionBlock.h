@@ -20,6 +20,7 @@ struct AttentionForm {
   mlir::OperandRange extras;
   llvm::SmallVector<mlir::AffineMap> maps; ///< of extras, from (b, g, r, t, u)
   mlir::Region *keep;
+  mlir::Type element; ///< of query, key, value, out and dOut
   float scale;
   int64_t batches, queries, keys, groups, repeats, size, valueSize;
   int64_t keyBlock; ///< keys of a block
@@ -57,12 +58,23 @@ public:
   void overKeys(std::function<void(mlir::Value from, mlir::Value count)> body);
 
   /// Address of row `row` (i64, in the block; clamped to a real one) of a
-  /// tensor (b,t,g,r,width) behind `base`.
-  mlir::Value rowAddress(mlir::Value base, mlir::Value row, int64_t width);
+  /// tensor (b,t,g,r,width) of `element`s behind `base`.
+  mlir::Value rowAddress(mlir::Value base, mlir::Value row, int64_t width,
+                         mlir::Type element);
   /// i1: is `row` of the block a row at all?
   mlir::Value isRow(mlir::Value row);
   /// Address of key u = 0 of a tensor (b,u,g,width) at the head.
-  mlir::Value keyAddress(mlir::Value base, int64_t width);
+  mlir::Value keyAddress(mlir::Value base, int64_t width, mlir::Type element);
+  /// Keys [from, from + count) of an operand (b,u,g,width) in f32, `stride`
+  /// apart: where they lie, or widened into `room`.
+  struct Keys {
+    mlir::Value base;
+    int64_t stride;
+  };
+  Keys keys(mlir::Value tensor, int64_t width, mlir::Value from,
+            mlir::Value count, mlir::Value room);
+  /// Scratch for `keys`; null if none is needed.
+  mlir::Value takeRoom(int64_t width);
   int64_t keyStride(int64_t width) { return form.groups * width; }
 
   /// rows[row][e] of a tensor (b,t,g,r,width) times `factor`: into
@@ -72,7 +84,7 @@ public:
                 mlir::Value columns, mlir::Value copy);
   /// columns[e][row] times scale[row] (if given) and `factor` into the rows.
   void storeRows(mlir::Value columns, mlir::Value scale, float factor,
-                 mlir::Value base, int64_t width);
+                 mlir::Value base, int64_t width, mlir::Type element);
 
   /// i1 or lanes of i1: is key `u` (i64) kept by the rows of `vector`?
   /// Null: every key is.

@@ -83,6 +83,7 @@ FailureOr<AttentionForm> readForm(KernelOp kernel, Op op) {
                      .extras = op.getExtras(),
                      .maps = {},
                      .keep = &op.getKeep(),
+                     .element = elementOf(op.getQuery()),
                      .scale = float(op.getScale().convertToDouble()),
                      .batches = q[0],
                      .queries = q[1],
@@ -100,10 +101,17 @@ FailureOr<AttentionForm> readForm(KernelOp kernel, Op op) {
   if (llvm::any_of(form.maps, readsPairs))
     return kernel.emitError("the CPU target's attention reads no value that "
                             "varies with both the query and the key");
-  for (Value operand : {form.query, form.key, form.value})
-    if (!elementOf(operand).isF32())
-      return kernel.emitError("the CPU target's attention expects f32, not ")
-             << elementOf(operand);
+  if (!form.element.isF32() && !form.element.isBF16())
+    return kernel.emitError("the CPU target's attention expects f32 or bf16, "
+                            "not ")
+           << form.element;
+  if (auto grad = dyn_cast<AttentionGradOp>(op.getOperation()))
+    if (!elementOf(grad.getDKey()).isF32() ||
+        !elementOf(grad.getDValue()).isF32() ||
+        elementOf(grad.getOutput()) != form.element)
+      return kernel.emitError("the CPU target's attention_grad gives f32 "
+                              "gradients of key and value, and reads an output "
+                              "of the query's type");
   if (!form.keep->empty())
     readConjuncts(form.keep->front().getTerminator()->getOperand(0), form);
   return form;

@@ -22,6 +22,7 @@ public:
     most = code.scratch.take(kRows);
     sums = code.scratch.take(kRows);
     factors = code.scratch.take(kRows);
+    room = code.takeRoom(std::max(form.size, form.valueSize));
   }
   void emitTile(Value tile);
   int64_t scratchBytes() const { return code.scratch.bytes(); }
@@ -56,21 +57,20 @@ private:
   AttentionEmitter code;
   VectorType lanes;
   /// [k][row], [u][row], [c][row], then one value per row.
-  Value query, scores, output, most, sums, factors;
+  Value query, scores, output, most, sums, factors, room;
 };
 
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 
 void Forward::emitScores(Value from, Value count) {
-  int64_t stride = code.keyStride(form.size);
-  Value key = code.keyAddress(code.operand(form.key), form.size);
+  auto [key, stride] = code.keys(form.key, form.size, from, count, room);
   Value last;
   if (form.keys % form.keyBlock)
     last = emit.add(count, -1);
   emitProduct(emit,
               {.rows = form.keyBlock,
                .vectors = kRowVectors,
-               .a = emit.at(key, emit.getF32Type(), emit.mul(from, stride)),
+               .a = key,
                .aRow = stride,
                .aStep = 1,
                .lastRow = last,
@@ -139,12 +139,12 @@ void Forward::emitWeights(ValueRange maxima, Value count) {
 void Forward::addKeys(Value from, Value count) {
   emitScores(from, count);
   emitWeights(emitMaxima(from, count), count);
-  int64_t stride = code.keyStride(form.valueSize);
-  Value value = code.keyAddress(code.operand(form.value), form.valueSize);
+  auto [value, stride] =
+      code.keys(form.value, form.valueSize, from, count, room);
   emitProduct(emit,
               {.rows = form.valueSize,
                .vectors = kRowVectors,
-               .a = emit.at(value, emit.getF32Type(), emit.mul(from, stride)),
+               .a = value,
                .aRow = 1,
                .aStep = stride,
                .lastRow = {},
@@ -174,7 +174,7 @@ void Forward::storeLse() {
   emit.loop(0, kRows, 1, [&](Value row) {
     emit.ifThen(code.isRow(row), [&] {
       emit.store(emit.load(f32, emit.at(sums, f32, row)),
-                 code.rowAddress(base, row, 1));
+                 code.rowAddress(base, row, 1, f32));
     });
   });
 }
@@ -188,7 +188,8 @@ void Forward::finish() {
     emit.store(select(none, emit.zero(lanes), inverse), at(factors, v));
   }
   if (Value base = code.result(0))
-    code.storeRows(output, factors, 1, base, form.valueSize);
+    code.storeRows(output, factors, 1, base, form.valueSize,
+                   elementOf(form.op->getResult(0)));
   storeLse();
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attention and its gradient: native code beside the reference.
 #include "backends/cpu/target/KernelRunner.h"
+#include <array>
 
 using namespace ltc;
 using namespace ltc::cpu;
@@ -70,11 +71,16 @@ std::string tensor(std::initializer_list<int64_t> sizes,
   return text + element + ">";
 }
 
-std::string attention(const Sizes &n, Keep keep, bool gradient) {
-  std::string q = tensor({n.b, n.t, n.g, n.r, n.k}),
-              key = tensor({n.b, n.u, n.g, n.k}),
-              value = tensor({n.b, n.u, n.g, n.c}),
-              out = tensor({n.b, n.t, n.g, n.r, n.c}),
+std::string attention(const Sizes &n, Keep keep, bool gradient,
+                      const char *element = "f32") {
+  auto operands = [&](const char *element) {
+    return std::array{tensor({n.b, n.t, n.g, n.r, n.k}, element),
+                      tensor({n.b, n.u, n.g, n.k}, element),
+                      tensor({n.b, n.u, n.g, n.c}, element)};
+  };
+  auto [q, key, value] = operands(element);
+  auto [dq, dkey, dvalue] = operands("f32");
+  std::string out = tensor({n.b, n.t, n.g, n.r, n.c}, element),
               lse = tensor({n.b, n.t, n.g, n.r});
   bool documents = keep == Keep::documents;
   std::string types = q + ", " + key + ", " + value;
@@ -95,7 +101,7 @@ std::string attention(const Sizes &n, Keep keep, bool gradient) {
              "affine_map<(b, g, r, t, u) -> (b, u)>]";
   }
   std::string results =
-      gradient ? q + ", " + key + ", " + value : out + ", " + lse;
+      gradient ? dq + ", " + dkey + ", " + dvalue : out + ", " + lse;
   std::string yielded = gradient ? "%x, %y, %z" : "%x, %y";
   std::string inplace = gradient ? "[-1, -1, -1]" : "[-1, -1]";
   return "ltc.kernel @attention (" + types + ") -> (" + results +
@@ -130,12 +136,13 @@ TEST(Attention, agreesWithTheReferenceOnModelShapes) {
 }
 
 /// Runs the gradient on outputs that the forward reference made.
-void checkGradient(KernelRunner &runner, const Sizes &n, Keep keep, int seed) {
-  std::string forward = attention(n, keep, false);
+void checkGradient(KernelRunner &runner, const Sizes &n, Keep keep, int seed,
+                   const char *element = "f32") {
+  std::string forward = attention(n, keep, false, element);
   auto inputs = runner.randomInputs(forward, seed);
   auto outputs = runner.runReference(inputs);
   ASSERT_EQ(outputs.size(), 2u);
-  std::string text = attention(n, keep, true);
+  std::string text = attention(n, keep, true, element);
   auto all = runner.randomInputs(text, seed + 1000);
   for (size_t i = 0; i < 3; ++i)
     all[i] = inputs[i];
@@ -158,6 +165,21 @@ TEST(AttentionGrad, agreesWithTheReferenceOnModelShapes) {
   for (Sizes n : {Sizes{2, 128, 128, 2, 2, 48, 48}, {1, 64, 64, 1, 1, 64, 64},
                   {1, 192, 192, 1, 3, 32, 16}})
     checkGradient(runner, n, Keep::causal, int(n.t));
+}
+
+TEST(Attention, takesBf16AndRoundsItsOutputOnce) {
+  KernelRunner runner;
+  std::mt19937 random(3);
+  for (int i = 0; i < 20; ++i) // a value in the middle may round elsewhere
+    runner.check(attention(randomSizes(random), kKeeps[i % 5], false, "bf16"),
+                 i, 0.008);
+}
+
+TEST(AttentionGrad, takesBf16AndSumsInF32) {
+  KernelRunner runner;
+  std::mt19937 random(4);
+  for (int i = 0; i < 20; ++i)
+    checkGradient(runner, randomSizes(random), kKeeps[i % 5], i, "bf16");
 }
 
 } // namespace

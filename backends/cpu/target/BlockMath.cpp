@@ -15,6 +15,22 @@ Value Scratch::take(int64_t elements) {
   return piece;
 }
 
+Value loadWide(Emitter &emit, Type element, Value pointer, Value mask) {
+  VectorType lanes = Emitter::lanes(element);
+  Value read = mask ? emit.loadMasked(lanes, pointer, mask)
+                    : emit.load(lanes, pointer);
+  if (element.isF32())
+    return read;
+  return arith::ExtFOp::create(emit, emit.getLoc(),
+                               Emitter::lanes(emit.getF32Type()), read);
+}
+Value narrowTo(Emitter &emit, Type element, Value lanes) {
+  if (element.isF32())
+    return lanes;
+  return arith::TruncFOp::create(emit, emit.getLoc(), Emitter::lanes(element),
+                                 lanes);
+}
+
 Value lanesOf(Emitter &emit, float value) {
   return arith::ConstantOp::create(
       emit, emit.getLoc(),

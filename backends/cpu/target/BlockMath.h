@@ -42,6 +42,12 @@ void emitProduct(Emitter &emit, const BlockProduct &product,
 mlir::Value emitExp(Emitter &emit, mlir::Value x);
 mlir::Value emitExp2(Emitter &emit, mlir::Value x);
 
+/// 16 elements (those of `mask`; null: all) of f32 or bf16, as f32.
+mlir::Value loadWide(Emitter &emit, mlir::Type element, mlir::Value pointer,
+                     mlir::Value mask);
+/// f32 lanes as lanes of `element`, rounded once.
+mlir::Value narrowTo(Emitter &emit, mlir::Type element, mlir::Value lanes);
+
 mlir::Value lanesOf(Emitter &emit, float value);
 mlir::Value fma(Emitter &emit, mlir::Value a, mlir::Value b, mlir::Value c);
 

@@ -4,6 +4,10 @@
 // runs a register tile of `rows` x `vectors` accumulators down all of k.
 // Every output is one chain of fused multiply-adds in ascending k, whatever
 // the blocking; the epilogue sees the full sum.
+//
+// Operands are f32, or bf16 in pairs along k: a word is one f32 or two bf16,
+// packed blocks are words, k counts words, and a step adds each of a word's
+// products to the f32 sum. An odd k ends with a word whose second half is zero.
 // (Goto, van de Geijn: Anatomy of High-Performance Matrix Multiplication.)
 #include "backends/cpu/target/ContractPlan.h"
 #include "backends/cpu/target/Lowering.h"
@@ -16,7 +20,7 @@ namespace {
 
 constexpr int64_t kRowBlock = 512;       ///< rows of a tile, about
 constexpr int64_t kPackedFloats = 1 << 17; ///< of a tile's panels: half of L2
-constexpr int64_t kMaxK = 1536;          ///< longer sums go by blocks of k
+constexpr int64_t kMaxK = 1536; ///< words; longer sums go by blocks of k
 constexpr int64_t kPackedRows = 64;
 constexpr int64_t kUnroll = 4;
 
@@ -37,6 +41,10 @@ private:
   void packTransposed(Value panel, Value packed, Value k0, Value kCount,
                       int64_t vectors);
   void packRows(Value m, int64_t span, Value k0, Value kCount);
+  /// Words [count] along a row of the operand at `base`, at word k.
+  Value loadWords(Value base, Value offset, Value k, int64_t Axis::*stride,
+                  int64_t along, int64_t count, Value mask);
+  Value loadA(Value aRow, int64_t i, int64_t step, bool half);
   /// Calls body(position, width) for whole steps and for the static remainder.
   void overSteps(Value begin, Value end, int64_t size, int64_t step,
                  std::function<void(Value, int64_t)> body);
@@ -50,7 +58,7 @@ private:
                               Value panel, Value k0, Value kCount,
                               int64_t rows, int64_t vectors);
   void multiplyAdd(MutableArrayRef<Value> sums, Value aRow, Value bRow,
-                   int64_t rows, int64_t vectors, int64_t unrolled);
+                   int64_t rows, int64_t vectors, int64_t unrolled, bool half);
   void finish(Value m, int64_t rows, Value n, int64_t width,
               ArrayRef<Value> sums);
   void emitGroups(Value mEnd, Value nEnd);
@@ -66,14 +74,18 @@ private:
     bool wide = rowsPacked() && plan_.m.a == 1;
     return wide ? std::max(rows, kPackedRows / rows * rows) : rows;
   }
-  bool blockedK() const { return kBlock < plan_.kSize(); }
+  bool blockedK() const { return kBlock < kWords(); }
+  int64_t kWords() const { return llvm::divideCeil(plan_.kSize(), pair); }
+  /// The last word of k is half.
+  bool oddK() const { return plan_.kSize() % pair != 0; }
 
   KernelOp kernel;
   ModuleOp into;
   Emitter emit;
   Operation *contract = nullptr;        ///< plain or grouped
   ContractPlan plan_;
-  Type f32;
+  Type f32, element;                    ///< of sums, of operands
+  int64_t pair = 1;                     ///< elements of a word
   int64_t vectors = 3, rows = 8;        ///< register tile
   int64_t mBlock, nBlock, kBlock;       ///< tile
   int64_t mTiles, nTiles;
@@ -107,10 +119,13 @@ LogicalResult Contract::plan() {
   if (plan_.k.empty())
     plan_.k.push_back({1, 1, 1, {}});
   f32 = Float32Type::get(kernel.getContext());
-  for (Value value : contract->getOperands().take_front(2))
-    if (elementOf(value) != f32)
-      return kernel.emitError("the CPU target contracts f32 only, not ")
-             << elementOf(value);
+  element = elementOf(contract->getOperand(0));
+  pair = element.isBF16() ? 2 : 1;
+  if (element != f32 && !element.isBF16())
+    return kernel.emitError("the CPU target contracts f32 and bf16 only, not ")
+           << element;
+  if (pair == 2 && plan_.sumsRows)
+    return kernel.emitError("the CPU target sums over ragged rows in f32 only");
   for (Value result : yields(kernel))
     if (shapeOf(result) != shapeOf(sum()))
       return kernel.emitError("the CPU target stores only values of the "
@@ -126,8 +141,7 @@ void Contract::chooseBlocks() {
     vectors = llvm::divideCeil(n, kLanes);
   rows = 24 / vectors > 12 ? 12 : 24 / vectors;
   rows = std::min(rows, plan_.m.size);
-  kBlock = plan_.k.size() == 1 && plan_.kSize() > kMaxK ? kMaxK / 2
-                                                        : plan_.kSize();
+  kBlock = plan_.k.size() == 1 && kWords() > kMaxK ? kMaxK / 2 : kWords();
   int64_t step = vectors * kLanes;
   nBlock = std::clamp<int64_t>(kPackedFloats / kBlock / step * step, step,
                                llvm::alignTo(n, step));
@@ -197,13 +211,53 @@ static Value kOffset(Emitter &emit, ArrayRef<Axis> axes, Value k,
   return offset;
 }
 
+/// One vector of words, or one word: element (k, i) lies at k * stride + i *
+/// along; bf16 of two neighbouring k are interleaved.
+Value Contract::loadWords(Value base, Value offset, Value k,
+                          int64_t Axis::*stride, int64_t along, int64_t count,
+                          Value mask) {
+  auto row = [&](Value at) -> Value {
+    Value from = emit.at(base, element,
+                         emit.add(kOffset(emit, plan_.k, at, stride), offset));
+    Type bits = pair == 1 ? f32 : emit.getIntegerType(16);
+    if (count == 1)
+      return emit.load(bits, from);
+    return emit.loadStrided(Emitter::lanes(bits, count), from, along, mask);
+  };
+  if (pair == 1)
+    return row(k);
+  Location loc = emit.getLoc();
+  Value low = row(emit.mul(k, 2)), second = emit.add(emit.mul(k, 2), 1);
+  Value last = emit.i64(plan_.kSize() - 1);
+  Value high = row(oddK() ? emit.min(second, last) : second);
+  if (oddK()) {
+    Value some = arith::CmpIOp::create(emit, loc, arith::CmpIPredicate::sle,
+                                       second, last);
+    high = arith::SelectOp::create(emit, loc, some, high,
+                                   emit.zero(high.getType()));
+  }
+  if (count == 1) {
+    Type i32 = emit.getI32Type();
+    Value shift = arith::ConstantIntOp::create(emit, loc, 16, 32);
+    return arith::OrIOp::create(
+        emit, loc, arith::ExtUIOp::create(emit, loc, i32, low),
+        arith::ShLIOp::create(emit, loc,
+                              arith::ExtUIOp::create(emit, loc, i32, high),
+                              shift));
+  }
+  SmallVector<int32_t> picks;
+  for (int32_t i = 0; i < int32_t(count); ++i) {
+    picks.push_back(i);
+    picks.push_back(int32_t(count) + i);
+  }
+  return emit.bitcast(emit.shuffle(low, high, picks),
+                      Emitter::lanes(f32, count));
+}
+
 void Contract::packPanel(Value n, Value packed, Value k0, Value kCount,
                          int64_t used) {
-  VectorType lanes = Emitter::lanes(f32);
   bool ragged = plan_.n.size % kLanes != 0;
   emit.loop(emit.i64(0), kCount, 1, [&](Value k) {
-    Value row = emit.at(bTile, f32,
-                        kOffset(emit, plan_.k, emit.add(k0, k), &Axis::b));
     Value to =
         emit.at(packed, f32, emit.mul(k, vectors * kLanes));
     for (int64_t v = 0; v < used; ++v) {
@@ -212,8 +266,8 @@ void Contract::packPanel(Value n, Value packed, Value k0, Value kCount,
       if (ragged)
         mask = emit.maskBelow(arith::SubIOp::create(
             emit, emit.getLoc(), emit.i64(plan_.n.size), column));
-      Value from = emit.at(row, f32, emit.mul(column, plan_.n.b));
-      emit.store(emit.loadStrided(lanes, from, plan_.n.b, mask),
+      emit.store(loadWords(bTile, emit.mul(column, plan_.n.b),
+                           emit.add(k0, k), &Axis::b, plan_.n.b, kLanes, mask),
                  emit.at(to, f32, v * kLanes));
     }
   });
@@ -222,17 +276,20 @@ void Contract::packPanel(Value n, Value packed, Value k0, Value kCount,
 /// B stored [n][k]: 16 x 16 blocks are transposed in registers.
 void Contract::packTransposed(Value n, Value packed, Value k0, Value kCount,
                               int64_t used) {
-  VectorType lanes = Emitter::lanes(f32);
+  Type bits = pair == 1 ? f32 : emit.getIntegerType(16);
+  VectorType lanes = Emitter::lanes(bits, kLanes * pair);
   auto block = [&](Value k, Value mask, int64_t v, Value kEnd) {
     SmallVector<Value> block;
     for (int64_t lane = 0; lane < kLanes; ++lane) {
       Value column = emit.min(emit.add(n, v * kLanes + lane),
                               emit.i64(plan_.n.size - 1));
       Value from =
-          emit.at(bTile, f32,
-                  emit.add(emit.mul(column, plan_.n.b), emit.add(k0, k)));
-      block.push_back(mask ? emit.loadMasked(lanes, from, mask)
-                           : emit.load(lanes, from));
+          emit.at(bTile, element,
+                  emit.add(emit.mul(column, plan_.n.b),
+                           emit.mul(emit.add(k0, k), pair)));
+      Value read = mask ? emit.loadMasked(lanes, from, mask)
+                        : emit.load(lanes, from);
+      block.push_back(emit.bitcast(read, Emitter::lanes(f32)));
     }
     emit.transpose16(block);
     for (int64_t lane = 0; lane < kLanes; ++lane) {
@@ -250,76 +307,122 @@ void Contract::packTransposed(Value n, Value packed, Value k0, Value kCount,
       emit.ifThen(inside, [&] { emit.store(block[lane], to); });
     }
   };
-  Value rest = emit.rem(kCount, kLanes);
-  Value whole = arith::SubIOp::create(emit, emit.getLoc(), kCount, rest);
+  // Whole vectors of elements; the rest, in elements, is masked.
+  Value count = emit.mul(kCount, pair);
+  if (oddK())
+    count = emit.min(count, arith::SubIOp::create(emit, emit.getLoc(),
+                                                  emit.i64(plan_.kSize()),
+                                                  emit.mul(k0, pair)));
+  Value rest = emit.rem(count, kLanes * pair);
+  Value whole = emit.mul(emit.div(count, kLanes * pair), kLanes);
   for (int64_t v = 0; v < used; ++v) {
     emit.loop(emit.i64(0), whole, kLanes,
               [&](Value k) { block(k, nullptr, v, kCount); });
-    if (!plan_.sumsRows && plan_.kSize() % kLanes == 0 && kBlock % kLanes == 0)
+    if (!plan_.sumsRows && plan_.kSize() % (kLanes * pair) == 0 &&
+        kBlock % kLanes == 0)
       continue;
     Value some = arith::CmpIOp::create(emit, emit.getLoc(),
                                        arith::CmpIPredicate::sgt, rest,
                                        emit.i64(0));
-    emit.ifThen(some, [&] { block(whole, emit.maskBelow(rest), v, kCount); });
+    emit.ifThen(some, [&] {
+      block(whole, emit.maskBelow(rest, kLanes * pair), v, kCount);
+    });
   }
 }
 
 /// Strips [strip][k][rows] of A where A is not contiguous along k.
 void Contract::packRows(Value m, int64_t span, Value k0, Value kCount) {
   emit.loop(emit.i64(0), kCount, 1, [&](Value k) {
-    Value from =
-        emit.at(aTile, f32,
-                emit.add(kOffset(emit, plan_.k, emit.add(k0, k), &Axis::a),
-                         emit.mul(m, plan_.m.a)));
     Value to = emit.at(packedA, f32, emit.mul(k, rows));
     for (int64_t i = 0; i < span;) {
       int64_t count = plan_.m.a == 1 ? std::min(rows, span - i) : 1;
-      Type piece = count == 1 ? f32 : Type(Emitter::lanes(f32, count));
       int64_t place = i / rows * rows * kBlock + i % rows;
-      emit.store(emit.load(piece, emit.at(from, f32, emit.i64(i * plan_.m.a))),
+      emit.store(loadWords(aTile, emit.mul(emit.add(m, i), plan_.m.a),
+                           emit.add(k0, k), &Axis::a, plan_.m.a, count, {}),
                  emit.at(to, f32, emit.i64(place)));
       i += count;
     }
   });
 }
 
+/// A's word of row i at `step` words behind aRow, in all lanes; `half`: the
+/// last element of an odd k.
+Value Contract::loadA(Value aRow, int64_t i, int64_t step, bool half) {
+  Location loc = emit.getLoc();
+  if (rowsPacked())
+    return emit.splat(
+        emit.load(f32, emit.at(aRow, f32, emit.i64(i + step * rows))));
+  Value from =
+      emit.at(aRow, element, emit.i64(i * plan_.m.a + step * pair));
+  if (pair == 1)
+    return emit.splat(emit.load(f32, from));
+  Type i32 = emit.getI32Type();
+  Value word;
+  if (half)
+    word = arith::ExtUIOp::create(emit, loc, i32,
+                                  emit.load(emit.getIntegerType(16), from));
+  else // a pair may begin at any element
+    word = LLVM::LoadOp::create(emit, loc, i32, from, 2);
+  return emit.splat(word);
+}
+
 void Contract::multiplyAdd(MutableArrayRef<Value> sums, Value aRow, Value bRow,
-                           int64_t count, int64_t used, int64_t step) {
-  int64_t aStep = rowsPacked() ? rows : 1, aRowStep = rowsPacked() ? 1 : plan_.m.a;
+                           int64_t count, int64_t used, int64_t step,
+                           bool half) {
+  VectorType pairs = Emitter::lanes(emit.getBF16Type(), 2 * kLanes);
   SmallVector<Value> b;
   for (int64_t v = 0; v < used; ++v)
     b.push_back(emit.load(
         Emitter::lanes(f32),
         emit.at(bRow, f32, emit.i64((step * vectors + v) * kLanes))));
   for (int64_t i = 0; i < count; ++i) {
-    Value a = emit.splat(emit.load(
-        f32, emit.at(aRow, f32, emit.i64(i * aRowStep + step * aStep))));
-    for (int64_t v = 0; v < used; ++v)
-      sums[i * used + v] = vector::FMAOp::create(
-          emit, emit.getLoc(), a, b[v], sums[i * used + v]);
+    Value a = loadA(aRow, i, step, half);
+    for (int64_t v = 0; v < used; ++v) {
+      Value &sum = sums[i * used + v];
+      if (pair == 1)
+        sum = vector::FMAOp::create(emit, emit.getLoc(), a, b[v], sum);
+      else
+        sum = LLVM::CallIntrinsicOp::create(
+                  emit, emit.getLoc(), sum.getType(),
+                  emit.getStringAttr("llvm.x86.avx512bf16.dpbf16ps.512"),
+                  ValueRange{sum, emit.bitcast(a, pairs),
+                             emit.bitcast(b[v], pairs)})
+                  .getResult(0);
+    }
   }
 }
 
 SmallVector<Value> Contract::sumOverK(SmallVector<Value> sums, Value aBase,
                                       Value panel, Value k0, Value kCount,
                                       int64_t count, int64_t used) {
-  auto body = [&](int64_t unroll) {
-    return [&, unroll](Value k, ValueRange carried) -> SmallVector<Value> {
+  auto body = [&](int64_t unroll, bool half = false) {
+    return [&, unroll, half](Value k,
+                             ValueRange carried) -> SmallVector<Value> {
       SmallVector<Value> next(carried);
       Value aRow = rowsPacked()
                        ? emit.at(aBase, f32, emit.mul(k, rows))
-                       : emit.at(aBase, f32, emit.add(k0, k));
+                       : emit.at(aBase, element,
+                                 emit.mul(emit.add(k0, k), pair));
       Value bRow = emit.at(panel, f32, emit.mul(k, vectors * kLanes));
       for (int64_t step = 0; step < unroll; ++step)
-        multiplyAdd(next, aRow, bRow, count, used, step);
+        multiplyAdd(next, aRow, bRow, count, used, step, half);
       return next;
     };
   };
-  Value rest = emit.rem(kCount, kUnroll);
-  Value whole = arith::SubIOp::create(emit, emit.getLoc(), kCount, rest);
+  // A row in place ends with half a word where k is odd.
+  bool half = oddK() && !rowsPacked();
+  Value full = kCount;
+  if (half)
+    full = emit.min(kCount, arith::SubIOp::create(
+                                emit, emit.getLoc(),
+                                emit.i64(plan_.kSize() / pair), k0));
+  Value rest = emit.rem(full, kUnroll);
+  Value whole = arith::SubIOp::create(emit, emit.getLoc(), full, rest);
   sums = emit.loop(emit.i64(0), whole, kUnroll, sums, body(kUnroll));
-  if (plan_.sumsRows || plan_.kSize() % kUnroll || kBlock % kUnroll)
-    sums = emit.loop(whole, kCount, 1, sums, body(1));
+  if (half || plan_.sumsRows || kWords() % kUnroll || kBlock % kUnroll)
+    sums = emit.loop(whole, full, 1, sums, body(1));
+  if (half)
+    sums = emit.loop(full, kCount, 1, sums, body(1, true));
   return sums;
 }
 
@@ -398,7 +501,7 @@ void Contract::emitRows(Value m0, int64_t span, Value nEnd, Value k0,
     Value strip = arith::SubIOp::create(emit, emit.getLoc(), m, m0);
     Value aBase = rowsPacked()
                       ? emit.at(packedA, f32, emit.mul(strip, kBlock))
-                      : emit.at(aTile, f32, emit.mul(m, plan_.m.a));
+                      : emit.at(aTile, element, emit.mul(m, plan_.m.a));
     overSteps(nBegin, nEnd, plan_.n.size, vectors * kLanes,
               [&](Value n, int64_t width) {
                 Value from =
@@ -432,13 +535,13 @@ void Contract::emitGroups(Value mEnd, Value nEnd) {
     Value some = arith::CmpIOp::create(emit, loc, arith::CmpIPredicate::slt,
                                        begin, end);
     emit.ifThen(some, [&] {
-      bTile = emit.at(bTileOfAll, f32, emit.mul(group, plan_.bGroup));
-      emitProduct(begin, end, nEnd, emit.i64(0), emit.i64(plan_.kSize()));
+      bTile = emit.at(bTileOfAll, element, emit.mul(group, plan_.bGroup));
+      emitProduct(begin, end, nEnd, emit.i64(0), emit.i64(kWords()));
     });
   });
 }
 
-/// Rows [m0, m1) by the tile's columns, summed over [kBegin, kEnd).
+/// Rows [m0, m1) by the tile's columns, summed over words [kBegin, kEnd).
 void Contract::emitProduct(Value m0, Value m1, Value nEnd, Value kBegin,
                            Value kEnd) {
   auto block = [&](Value k0) {
@@ -488,8 +591,8 @@ void Contract::emitTile(Value tile) {
   auto pointerOf = [&](Value argument) {
     return native.bindings[cast<BlockArgument>(argument).getArgNumber()];
   };
-  aTile = emit.at(pointerOf(plan_.a), f32, aOffset);
-  bTile = bTileOfAll = emit.at(pointerOf(plan_.b), f32, bOffset);
+  aTile = emit.at(pointerOf(plan_.a), element, aOffset);
+  bTile = bTileOfAll = emit.at(pointerOf(plan_.b), element, bOffset);
   mBegin = emit.mul(mTile, mBlock);
   nBegin = emit.mul(nTile, nBlock);
   Value mEnd = emit.min(emit.add(mBegin, mBlock), emit.i64(plan_.m.size));
@@ -500,7 +603,7 @@ void Contract::emitTile(Value tile) {
     });
   if (plan_.ragged() && !plan_.sumsRows)
     return emitGroups(mEnd, nEnd);
-  Value kBegin = emit.i64(0), kEnd = emit.i64(plan_.kSize());
+  Value kBegin = emit.i64(0), kEnd = emit.i64(kWords());
   if (plan_.sumsRows) {
     auto [from, to] = rowsOfGroup(outerAt[0]);
     kBegin = emit.mul(from, plan_.perRow);

@@ -23,20 +23,32 @@ std::string list(std::vector<int64_t> numbers) {
 /// One contraction; sizes[l] is the size of label l.
 std::string contraction(std::vector<int64_t> sizes, std::vector<int64_t> l,
                         std::vector<int64_t> r, std::vector<int64_t> o,
-                        const std::string &epilogue = "") {
-  auto shape = [&](const std::vector<int64_t> &labels) {
+                        const std::string &epilogue = "",
+                        const char *element = "f32") {
+  auto shape = [&](const std::vector<int64_t> &labels, const char *element) {
     std::vector<int64_t> result;
     for (int64_t label : labels)
       result.push_back(sizes[label]);
-    return tensor(result);
+    return tensor(result, element);
   };
-  std::string L = shape(l), R = shape(r), O = shape(o);
+  std::string L = shape(l, element), R = shape(r, element), O = shape(o, "f32");
   std::string sum = "  %c = ltc.contract %a " + list(l) + ", %b " + list(r) +
                     " -> " + list(o) + " : " + L + ", " + R + " -> " + O + "\n";
   if (epilogue.empty())
     return "ltc.kernel @k (" + L + ", " + R + ") -> " + O +
            " inplace [-1] {\n^bb0(%a: " + L + ", %b: " + R + "):\n" + sum +
            "  ltc.yield %c : " + O + "\n}";
+  if (epilogue == "rounded") {
+    std::string Q = shape(o, "bf16"), dims;
+    for (size_t i = 0; i < o.size(); ++i)
+      dims += (i ? ", d" : "d") + std::to_string(i);
+    return "ltc.kernel @k (" + L + ", " + R + ") -> " + Q +
+           " inplace [-1] {\n^bb0(%a: " + L + ", %b: " + R + "):\n" + sum +
+           "  %y = ltc.map(%c) maps [affine_map<(" + dims + ") -> (" + dims +
+           ")>] {\n  ^bb0(%x: f32):\n    %q = arith.truncf %x : f32 to bf16\n"
+           "    ltc.yield %q : bf16\n  } : (" +
+           O + ") -> " + Q + "\n  ltc.yield %y : " + Q + "\n}";
+  }
   // result 0: c + bias over the last dimension, squared; result 1: old + c.
   std::string bias = tensor({sizes[o.back()]}), dims, last;
   for (size_t i = 0; i < o.size(); ++i) {
@@ -66,6 +78,48 @@ TEST(Contract, multipliesEveryOrderOfOperands) {
     runner.check(contraction({m, n, k}, {0, 2}, {1, 2}, {0, 1}), i); // NT
     runner.check(contraction({m, n, k}, {2, 0}, {2, 1}, {0, 1}), i); // TN
     runner.check(contraction({m, n, k}, {2, 1}, {0, 2}, {0, 1}), i); // swapped
+  }
+}
+
+TEST(Contract, multipliesPairsOfBf16) {
+  KernelRunner runner;
+  std::mt19937 random(11);
+  auto check = [&](std::vector<int64_t> l, std::vector<int64_t> r, int seed) {
+    int64_t m = 1 + random() % 90, n = 1 + random() % 150, k = 1 + random() % 90;
+    // Rounded: a sum near the middle of two bf16 may round the other way.
+    const char *epilogue[] = {"", "e", "rounded"};
+    double bound[] = {2e-6, 4e-6, 0.008};
+    int way = seed % 3;
+    runner.check(contraction({m, n, k}, l, r, {0, 1}, epilogue[way], "bf16"),
+                 seed, bound[way]);
+  };
+  for (int i = 0; i < 20; ++i) {
+    check({0, 2}, {2, 1}, i); // NN
+    check({0, 2}, {1, 2}, i); // NT
+    check({2, 0}, {2, 1}, i); // TN
+    check({2, 1}, {0, 2}, i); // swapped
+  }
+}
+
+TEST(Contract, groupsAndBlocksOfBf16) {
+  KernelRunner runner;
+  for (int64_t head : {4, 16, 20, 64}) {
+    std::vector<int64_t> s = {2, 5, 3, head, 23};
+    auto check = [&](std::vector<int64_t> l, std::vector<int64_t> r,
+                     std::vector<int64_t> o) {
+      runner.check(contraction(s, l, r, o, "", "bf16"), int(head));
+    };
+    check({0, 1, 4}, {2, 3, 4}, {0, 1, 2, 3});
+    check({0, 1, 2, 3}, {0, 1, 4}, {2, 3, 4});
+    check({0, 1, 2, 3}, {4, 2, 3}, {0, 1, 4});
+    check({0, 1, 3}, {0, 3, 4}, {0, 1, 4});
+  }
+  for (int64_t k : {6001, 3202}) {
+    runner.check(contraction({9, 70, k}, {0, 2}, {2, 1}, {0, 1}, "e", "bf16"),
+                 1, 4e-6);
+    runner.check(contraction({9, 70, k}, {0, 2}, {1, 2}, {0, 1}, "", "bf16"), 2);
+    runner.check(contraction({70, 50, k}, {2, 0}, {2, 1}, {0, 1}, "", "bf16"),
+                 3);
   }
 }
 

@@ -43,12 +43,15 @@ namespace {
 class CpuTarget : public Target {
 public:
   std::string name() const override { return "cpu"; }
-  std::string featureLevel() const override { return "avx512"; }
+  std::string featureLevel() const override {
+    return bf16 ? "avx512_bf16" : "avx512";
+  }
 
   FailureOr<LoweredKernel> lower(KernelOp kernel, ModuleOp into) override {
     kernel.getContext()
         ->loadDialect<arith::ArithDialect, LLVM::LLVMDialect, math::MathDialect,
                       scf::SCFDialect, vector::VectorDialect>();
+    bf16 |= usesBf16(kernel);
     Block &body = kernel.getBody().front();
     if (!body.getOps<ContractOp>().empty() ||
         !body.getOps<GroupedContractOp>().empty())
@@ -64,8 +67,24 @@ public:
   }
 
   FailureOr<std::vector<char>> link(ModuleOp lowered) override {
-    return linkNative(lowered);
+    return linkNative(lowered, bf16);
   }
+
+private:
+  static bool usesBf16(KernelOp kernel) {
+    auto narrow = [](Type type) {
+      return getElementTypeOrSelf(type).isBF16();
+    };
+    return kernel
+        .walk([&](Operation *op) {
+          bool uses = llvm::any_of(op->getOperandTypes(), narrow) ||
+                      llvm::any_of(op->getResultTypes(), narrow);
+          return uses ? WalkResult::interrupt() : WalkResult::advance();
+        })
+        .wasInterrupted();
+  }
+
+  bool bf16 = false; ///< some kernel lowered so far holds bf16
 };
 
 } // namespace

@@ -56,15 +56,16 @@ Value Emitter::mask(int64_t count) {
       *this, getLoc(),
       DenseElementsAttr::get(lanes(getI1Type()), ArrayRef<bool>(bits)));
 }
-Value Emitter::maskBelow(Value count) {
+Value Emitter::maskBelow(Value count, int64_t laneCount) {
   SmallVector<int64_t> steps;
-  for (int64_t lane = 0; lane < kLanes; ++lane)
+  for (int64_t lane = 0; lane < laneCount; ++lane)
     steps.push_back(lane);
   Value iota = arith::ConstantOp::create(
       *this, getLoc(),
-      DenseElementsAttr::get(lanes(getI64Type()), ArrayRef<int64_t>(steps)));
+      DenseElementsAttr::get(lanes(getI64Type(), laneCount),
+                             ArrayRef<int64_t>(steps)));
   return arith::CmpIOp::create(*this, getLoc(), arith::CmpIPredicate::slt, iota,
-                               splat(count));
+                               splat(count, laneCount));
 }
 
 int64_t bytesOf(Type element) {
@@ -89,22 +90,39 @@ static Type elementType(Type type) {
   auto vector = dyn_cast<VectorType>(type);
   return vector ? vector.getElementType() : type;
 }
+/// The type that holds the same bits in memory: i16 for bf16.
+static Type stored(Type type) {
+  if (!elementType(type).isBF16())
+    return type;
+  Type bits = IntegerType::get(type.getContext(), 16);
+  auto vector = dyn_cast<VectorType>(type);
+  return vector ? Type(vector.clone(bits)) : bits;
+}
+Value Emitter::bitcast(Value value, Type type) {
+  if (value.getType() == type)
+    return value;
+  return LLVM::BitcastOp::create(*this, getLoc(), type, value);
+}
 Value Emitter::load(Type type, Value pointer) {
-  return LLVM::LoadOp::create(*this, getLoc(), type, pointer,
-                              bytesOf(elementType(type)));
+  Value bits = LLVM::LoadOp::create(*this, getLoc(), stored(type), pointer,
+                                    bytesOf(elementType(type)));
+  return bitcast(bits, type);
 }
 void Emitter::store(Value value, Value pointer) {
-  LLVM::StoreOp::create(*this, getLoc(), value, pointer,
+  LLVM::StoreOp::create(*this, getLoc(),
+                        bitcast(value, stored(value.getType())), pointer,
                         bytesOf(elementType(value.getType())));
 }
 Value Emitter::loadMasked(VectorType type, Value pointer, Value mask) {
-  return LLVM::MaskedLoadOp::create(*this, getLoc(), type, pointer, mask,
-                                    zero(type),
-                                    uint32_t(bytesOf(type.getElementType())));
+  Type bits = stored(type);
+  Value read = LLVM::MaskedLoadOp::create(
+      *this, getLoc(), bits, pointer, mask, zero(bits),
+      uint32_t(bytesOf(type.getElementType())));
+  return bitcast(read, type);
 }
 void Emitter::storeMasked(Value value, Value pointer, Value mask) {
   LLVM::MaskedStoreOp::create(
-      *this, getLoc(), value, pointer, mask,
+      *this, getLoc(), bitcast(value, stored(value.getType())), pointer, mask,
       uint32_t(bytesOf(elementType(value.getType()))));
 }
 Value Emitter::loadStrided(VectorType type, Value pointer, int64_t stride,
@@ -124,9 +142,11 @@ Value Emitter::loadStrided(VectorType type, Value pointer, int64_t stride,
   Value addresses =
       LLVM::GEPOp::create(*this, getLoc(), pointers, type.getElementType(),
                           pointer, ValueRange{offsets});
-  return LLVM::masked_gather::create(
-      *this, getLoc(), type, addresses, laneMask ? laneMask : mask(kLanes),
-      ValueRange{zero(type)}, uint32_t(bytesOf(type.getElementType())));
+  Type bits = stored(type);
+  Value read = LLVM::masked_gather::create(
+      *this, getLoc(), bits, addresses, laneMask ? laneMask : mask(kLanes),
+      ValueRange{zero(bits)}, uint32_t(bytesOf(type.getElementType())));
+  return bitcast(read, type);
 }
 Value Emitter::shuffle(Value a, Value b, ArrayRef<int32_t> picks) {
   return LLVM::ShuffleVectorOp::create(*this, getLoc(), a, b, picks);

@@ -29,13 +29,16 @@ public:
   mlir::Value zero(mlir::Type type); ///< scalar or vector
   /// Vector of i1 with the first `count` lanes set.
   mlir::Value mask(int64_t count);
-  mlir::Value maskBelow(mlir::Value count); ///< i64, run-time
+  /// `count` is an i64, known at run time.
+  mlir::Value maskBelow(mlir::Value count, int64_t lanes = kLanes);
 
   /// Address of element `index` (i64) of `element`s behind `base`.
   mlir::Value at(mlir::Value base, mlir::Type element, mlir::Value index);
   mlir::Value at(mlir::Value base, mlir::Type element, int64_t index);
+  /// bf16 is moved as bits: memory ops on it are not legal everywhere.
   mlir::Value load(mlir::Type type, mlir::Value pointer);
   void store(mlir::Value value, mlir::Value pointer);
+  mlir::Value bitcast(mlir::Value value, mlir::Type type);
   mlir::Value loadMasked(mlir::VectorType type, mlir::Value pointer,
                          mlir::Value mask);
   void storeMasked(mlir::Value value, mlir::Value pointer, mlir::Value mask);

@@ -3,6 +3,7 @@
 #pragma once
 #include "backends/Backend.h"
 #include "ir/interfaces/Interpreter.h"
+#include "ir/interfaces/ScalarProgram.h"
 #include "llvm/Support/Path.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -10,6 +11,7 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/Parser/Parser.h"
+#include <bit>
 #include <cstdlib>
 #include <cstring>
 #include <dlfcn.h>
@@ -100,7 +102,9 @@ public:
       HostTensor tensor(shapeOf(argument).vec());
       bool real = mlir::isa<mlir::FloatType>(elementOf(argument));
       for (double &x : tensor.data)
-        x = real ? float(random() / 2147483648.0 - 1) : random() % integers;
+        x = real ? roundedTo(elementOf(argument),
+                             float(random() / 2147483648.0 - 1))
+                 : random() % integers;
       inputs.push_back(tensor);
     }
     return inputs;
@@ -151,6 +155,9 @@ private:
       double x = from.data[i];
       if (type.isF32())
         reinterpret_cast<float *>(to)[i] = float(x);
+      else if (type.isBF16())
+        reinterpret_cast<uint16_t *>(to)[i] =
+            std::bit_cast<uint32_t>(float(roundedTo(type, x))) >> 16;
       else if (type.isF64())
         reinterpret_cast<double *>(to)[i] = x;
       else if (type.isInteger(32))
@@ -162,6 +169,11 @@ private:
   static void fromNative(const char *from, mlir::Type type, HostTensor &to) {
     for (size_t i = 0; i < to.data.size(); ++i)
       to.data[i] = type.isF32()   ? reinterpret_cast<const float *>(from)[i]
+                   : type.isBF16()
+                       ? std::bit_cast<float>(
+                             uint32_t(reinterpret_cast<const uint16_t *>(
+                                 from)[i])
+                             << 16)
                    : type.isF64() ? reinterpret_cast<const double *>(from)[i]
                    : type.isInteger(32)
                        ? double(reinterpret_cast<const int32_t *>(from)[i])

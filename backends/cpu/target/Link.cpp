@@ -33,6 +33,7 @@ namespace {
 constexpr const char *kTriple = "x86_64-unknown-linux-gnu";
 constexpr const char *kCpu = "x86-64-v4";
 constexpr const char *kFeatures = "-prefer-256-bit";
+constexpr const char *kBf16Features = "-prefer-256-bit,+avx512bf16";
 
 /// Turns f32 math into polynomials: no libm, the same bits on every host.
 struct ExpandMath : PassWrapper<ExpandMath, OperationPass<>> {
@@ -68,7 +69,8 @@ LogicalResult toLlvmDialect(ModuleOp module) {
   return passes.run(module);
 }
 
-std::unique_ptr<llvm::TargetMachine> makeTargetMachine(std::string &problem) {
+std::unique_ptr<llvm::TargetMachine> makeTargetMachine(std::string &problem,
+                                                       bool bf16) {
   static bool initialised = [] {
     llvm::InitializeNativeTarget();
     llvm::InitializeNativeTargetAsmPrinter();
@@ -83,7 +85,7 @@ std::unique_ptr<llvm::TargetMachine> makeTargetMachine(std::string &problem) {
   llvm::TargetOptions options;
   options.AllowFPOpFusion = llvm::FPOpFusion::Strict;
   return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
-      triple, kCpu, kFeatures, options, llvm::Reloc::PIC_, std::nullopt,
+      triple, kCpu, bf16 ? kBf16Features : kFeatures, options, llvm::Reloc::PIC_, std::nullopt,
       llvm::CodeGenOptLevel::Default));
 }
 
@@ -149,13 +151,13 @@ FailureOr<std::vector<char>> linkObject(ModuleOp module,
 
 } // namespace
 
-FailureOr<std::vector<char>> linkNative(ModuleOp module) {
+FailureOr<std::vector<char>> linkNative(ModuleOp module, bool bf16) {
   registerBuiltinDialectTranslation(*module.getContext());
   registerLLVMDialectTranslation(*module.getContext());
   if (failed(toLlvmDialect(module)))
     return failure();
   std::string problem;
-  auto machine = makeTargetMachine(problem);
+  auto machine = makeTargetMachine(problem, bf16);
   if (!machine)
     return module.emitError("LLVM has no x86-64 code generator: ") << problem;
   llvm::LLVMContext context;

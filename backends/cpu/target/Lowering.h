@@ -31,6 +31,8 @@ mlir::OperandRange yields(KernelOp kernel);
 
 /// Lowers to machine code and links an ELF shared object without undefined
 /// symbols.
-mlir::FailureOr<std::vector<char>> linkNative(mlir::ModuleOp module);
+/// `bf16`: for CPUs with AVX512-BF16; its instructions may then be used.
+mlir::FailureOr<std::vector<char>> linkNative(mlir::ModuleOp module,
+                                              bool bf16);
 
 } // namespace ltc::cpu

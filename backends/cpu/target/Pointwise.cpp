@@ -21,6 +21,11 @@ constexpr int64_t kTileElements = 1 << 15;
 /// Tiles at most where each has a partial row.
 constexpr int64_t kPartialTiles = 32;
 
+/// Of `count` numbers or rows, those whose sum is one partial: the same
+/// whatever else a kernel does, so that fusion changes no bit.
+int64_t partialTile(int64_t count) {
+  return llvm::alignTo(llvm::divideCeil(count, kPartialTiles), kLanes);
+}
 int64_t product(ArrayRef<int64_t> sizes) {
   int64_t result = 1;
   for (int64_t size : sizes)
@@ -95,6 +100,7 @@ private:
   int64_t tiles = 1, rowsPerTile = 1;
   int64_t flatElements = 0, flatTile = 0; ///< of a flat kernel
   Region *entry = nullptr;                ///< of the function being emitted
+  Value currentRow;                       ///< flattened, of the tile's loop
   std::string problem;
 };
 
@@ -407,10 +413,11 @@ void Pointwise::addPartial(ReduceOp reduce, Value partial, const Indices &at,
   Type element = tensorType(reduce.getOutput()).getElementType();
   Type lanes = Emitter::lanes(element);
   if (at.empty() || !at.back().lanes) {
-    // One number, not 16 equal lanes: it goes to the first.
+    // One number a row: the lanes that a loop over all numbers would take.
     Value one = points.evaluate(reduce.getInput(), at);
-    return emit.store(
-        combine(reduce.getKind(), emit.load(element, partial), one), partial);
+    Value to = emit.at(partial, element, emit.rem(currentRow, kLanes));
+    return emit.store(combine(reduce.getKind(), emit.load(element, to), one),
+                      to);
   }
   Value value =
       masked(points.evaluateLanes(reduce.getInput(), at), reduce, points);
@@ -440,6 +447,7 @@ void Pointwise::clearPartials(Value tile, NativeFunction &native) {
 void Pointwise::emitRow(Value row, Value tile, NativeFunction &native,
                         PointEmitter &points) {
   points.enter(kRow, nullptr);
+  currentRow = row;
   Indices prefix(shape.p.size());
   Value rest = row;
   for (int64_t dim = shape.p.size() - 1; dim >= 0; --dim) {
@@ -504,17 +512,13 @@ LogicalResult Pointwise::emitMain() {
             std::max(rowElements, product(sizes.drop_front(shape.p.size())));
     }
   if (shape.flat) {
-    flatTile = kTileElements;
-    if (!shape.finalReduces.empty())
-      flatTile = std::max<int64_t>(
-          flatTile, llvm::alignTo(
-                        llvm::divideCeil(flatElements, kPartialTiles), kLanes));
+    flatTile = shape.finalReduces.empty() ? kTileElements
+                                          : partialTile(flatElements);
     tiles = llvm::divideCeil(flatElements, flatTile);
   } else {
-    rowsPerTile = std::max<int64_t>(1, kTileElements / rowElements);
-    if (!shape.finalReduces.empty())
-      rowsPerTile = std::max<int64_t>(rowsPerTile,
-                                      llvm::divideCeil(rows, kPartialTiles));
+    rowsPerTile = shape.finalReduces.empty()
+                      ? std::max<int64_t>(1, kTileElements / rowElements)
+                      : partialTile(rows);
     tiles = llvm::divideCeil(rows, rowsPerTile);
   }
   for (ReduceOp reduce : shape.finalReduces) {

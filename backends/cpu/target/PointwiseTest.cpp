@@ -327,4 +327,32 @@ TEST(Pointwise, joinsPartsOfAnyWidth) {
   }
 }
 
+const char *kRounded = R"(
+ltc.kernel @rounded (tensor<$Bx$Txbf16>, tensor<$Bx$Txf32>)
+    -> (tensor<$Bx$Txbf16>, tensor<$Txf32>) inplace [-1, -1] {
+^bb0(%x: tensor<$Bx$Txbf16>, %g: tensor<$Bx$Txf32>):
+  %y, %z = ltc.map(%x, %g) maps [affine_map<(b, t) -> (b, t)>,
+      affine_map<(b, t) -> (b, t)>] {
+  ^bb0(%a: bf16, %w: f32):
+    %e = arith.extf %a : bf16 to f32
+    %r = arith.truncf %w : f32 to bf16
+    %q = arith.extf %r : bf16 to f32
+    %p = arith.mulf %e, %q : f32
+    %s = arith.truncf %p : f32 to bf16
+    ltc.yield %s, %q : bf16, f32
+  } : (tensor<$Bx$Txbf16>, tensor<$Bx$Txf32>)
+      -> (tensor<$Bx$Txbf16>, tensor<$Bx$Txf32>)
+  %n = ltc.reduce sum %z over [0] : tensor<$Bx$Txf32> -> tensor<$Txf32>
+  ltc.yield %y, %n : tensor<$Bx$Txbf16>, tensor<$Txf32>
+})";
+
+TEST(Pointwise, honoursEveryCastToBf16) {
+  KernelRunner runner;
+  std::mt19937 random(12);
+  for (int i = 0; i < 20; ++i)
+    runner.check(with(kRounded, {{'B', 1 + random() % 40},
+                                 {'T', 1 + random() % 300}}),
+                 i); // products are exact: every bf16 agrees
+}
+
 } // namespace

@@ -39,6 +39,9 @@ FailureOr<LoweredKernel> lowerScatter(KernelOp kernel, ModuleOp into) {
   if (!ids || !updates || yields(kernel).size() != 1 || (!onto && !alone))
     return kernel.emitError("the CPU target scatters whole arguments, alone or "
                             "added onto an argument");
+  if (!elementOf(scatter.getUpdates()).isF32())
+    return kernel.emitError("the CPU target scatters f32 only, not ")
+           << elementOf(scatter.getUpdates());
   ArrayRef<int64_t> shape = shapeOf(scatter.getOutput());
   int64_t rows = shape[0], width = 1;
   for (int64_t size : shape.drop_front())
