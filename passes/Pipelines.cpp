@@ -27,14 +27,15 @@ void buildGradToShard(OpPassManager &pm) {
   pm.addPass(createShardPass());
 }
 
-void buildShardToKernels(OpPassManager &pm, const std::string &report) {
+void buildShardToKernels(OpPassManager &pm, const CompileOptions &options) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
   pm.addPass(createChooseRecomputePass()); // from here on only fusion runs
   pm.addPass(createSplitContractionsPass());
-  FormKernelsPassOptions options;
-  options.report = report;
-  pm.addPass(createFormKernelsPass(options));
+  FormKernelsPassOptions form;
+  form.report = options.report;
+  form.fuse = options.fuse;
+  pm.addPass(createFormKernelsPass(form));
   pm.addPass(createSymbolDCEPass());
 }
 
@@ -68,7 +69,7 @@ LogicalResult runToStage(ModuleOp module, StringRef stage,
   if (reached("shard"))
     buildGradToShard(pm);
   if (reached("kernels"))
-    buildShardToKernels(pm, options.report);
+    buildShardToKernels(pm, options);
   return pm.run(module);
 }
 
@@ -90,7 +91,7 @@ void registerPipelinePasses() {
                              buildGradToShard);
   PassPipelineRegistration<>(
       "ltc-shard-to-kernels", "simplify and fuse",
-      [](OpPassManager &pm) { buildShardToKernels(pm, ""); });
+      [](OpPassManager &pm) { buildShardToKernels(pm, {}); });
 }
 
 } // namespace ltc

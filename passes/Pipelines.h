@@ -18,6 +18,7 @@ void registerPipelinePasses();
 struct CompileOptions {
   std::string debugDir; ///< IR after every pass, in files; "" = none
   std::string report;   ///< file of the fusion report; "-" stderr; "" = none
+  bool fuse = true;     ///< false: each op a kernel of its own, the same bits
 };
 
 /// Names of the stages that `runToStage` takes, in order.

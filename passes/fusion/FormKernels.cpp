@@ -175,7 +175,7 @@ class FormKernels : public impl::FormKernelsPassBase<FormKernels> {
       if (function.isExternal())
         continue;
       Groups groups(function.getBody().front(), inPlace);
-      if (failed(groups.form()))
+      if (failed(groups.form(fuse)))
         return signalPassFailure();
       auto order = groups.sorted();
       if (failed(order))

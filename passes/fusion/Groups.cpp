@@ -68,14 +68,28 @@ Groups::Groups(Block &body, const InPlace &inPlace)
         takers[base].push_back(value);
 }
 
-LogicalResult Groups::form() {
+LogicalResult Groups::form(bool fuse) {
   if (failed(formSingles()))
     return failure();
+  if (!fuse)
+    return mergeAccumulators(), success();
   for (Operation &op : body)
     if (!groups[groupOf[&op]].fixed)
       mergeProducers(&op);
   mergeSiblings();
   return success();
+}
+
+/// A scatter adds row by row to what it is stored over; its own addition is
+/// part of it.
+void Groups::mergeAccumulators() {
+  for (auto scatter : body.getOps<ScatterAddOp>())
+    for (Operation *user : llvm::to_vector(scatter.getOutput().getUsers())) {
+      std::string why;
+      auto map = dyn_cast<MapOp>(user);
+      if (map && isElementwiseAdd(map))
+        tryMerge(groupOf[scatter], groupOf[user], why);
+    }
 }
 
 /// Every op that is no view must be a kernel by itself.

@@ -24,8 +24,9 @@ struct Refusal {
 class Groups {
 public:
   Groups(mlir::Block &body, const InPlace &inPlace);
-  /// Merges readers into producers, then neighbours that read the same value.
-  mlir::LogicalResult form();
+  /// Merges readers into producers, then neighbours that read the same value;
+  /// without `fuse` each op stays alone, but for what a scatter adds to.
+  mlir::LogicalResult form(bool fuse);
   /// In an order where every group comes after what it needs.
   mlir::FailureOr<std::vector<Group>> sorted();
 
@@ -33,6 +34,7 @@ public:
 
 private:
   mlir::LogicalResult formSingles();
+  void mergeAccumulators();
   void mergeProducers(mlir::Operation *op);
   void mergeSiblings();
   bool tryMerge(unsigned a, unsigned b, std::string &why);

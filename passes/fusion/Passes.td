@@ -25,7 +25,9 @@ def FormKernelsPass : Pass<"ltc-form-kernels", "::mlir::ModuleOp"> {
              (ltc.reshape, outermost slices and joins) stay between launches.
     Kernels that are equal but for names and locations are one symbol.
   }];
-  let options = [Option<"report", "report", "std::string", "\"\"",
+  let options = [Option<"fuse", "fuse", "bool", "true",
+                        "false: each op a kernel of its own, for tests">,
+                 Option<"report", "report", "std::string", "\"\"",
                         "file for what did not fuse and why; - is stderr">];
 }
 #endif

@@ -7,6 +7,7 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "passes/Pipelines.h"
 #include "passes/program/Program.h"
+#include <bit>
 #include <cstring>
 #include <gtest/gtest.h>
 
@@ -35,6 +36,7 @@ public:
 
 class ProgramRunner {
 public:
+  virtual ~ProgramRunner() = default;
   /// `module` at stage "kernels", as compileModule leaves it.
   ProgramRunner(mlir::ModuleOp module, const artifact::ArtifactT &program)
       : module(module), program(program) {
@@ -72,10 +74,12 @@ public:
     return 0;
   }
 
-private:
+protected:
   using DType = artifact::DType;
   static size_t sizeOf(DType dtype) {
-    return dtype == DType::f32 || dtype == DType::i32 ? 4 : 8;
+    return dtype == DType::bf16                          ? 2
+           : dtype == DType::f32 || dtype == DType::i32 ? 4
+                                                        : 8;
   }
   char *address(uint32_t buffer, uint64_t offset) {
     const artifact::BufferT &b = *program.buffers[buffer];
@@ -94,8 +98,24 @@ private:
       std::memcpy(to + i * sizeof x, &x, sizeof x);
     }
   }
+  /// bf16 is the upper half of a float.
+  static void loadBf16(const char *from, HostTensor &to) {
+    for (size_t i = 0; i < to.data.size(); ++i) {
+      uint32_t bits = 0;
+      std::memcpy(reinterpret_cast<char *>(&bits) + 2, from + 2 * i, 2);
+      to.data[i] = std::bit_cast<float>(bits);
+    }
+  }
+  static void storeBf16(const HostTensor &from, char *to) {
+    for (size_t i = 0; i < from.data.size(); ++i) {
+      uint32_t bits = std::bit_cast<uint32_t>(float(from.data[i]));
+      std::memcpy(to + 2 * i, reinterpret_cast<char *>(&bits) + 2, 2);
+    }
+  }
   static void load(const char *from, DType dtype, HostTensor &to) {
     switch (dtype) {
+    case DType::bf16:
+      return loadBf16(from, to);
     case DType::f32:
       return loadAs<float>(from, to);
     case DType::f64:
@@ -108,6 +128,8 @@ private:
   }
   static void store(const HostTensor &from, DType dtype, char *to) {
     switch (dtype) {
+    case DType::bf16:
+      return storeBf16(from, to);
     case DType::f32:
       return storeAs<float>(from, to);
     case DType::f64:
@@ -121,12 +143,13 @@ private:
   static DType dtypeOf(mlir::Value value) {
     mlir::Type type = elementOf(value);
     return type.isF32()         ? DType::f32
+           : type.isBF16()      ? DType::bf16
            : type.isF64()       ? DType::f64
            : type.isInteger(32) ? DType::i32
                                 : DType::i64;
   }
 
-  void run(const artifact::CommandT &command) {
+  virtual void run(const artifact::CommandT &command) {
     if (command.kind == artifact::CommandKind::fill_zero) {
       std::memset(address(command.bindings[0].buffer(),
                           command.bindings[0].byte_offset()),
