@@ -15,7 +15,43 @@ struct RunJob {
   std::string path;
   std::vector<std::string> settings;
   bool fresh = false;
+  int trial = 0; ///< so many steps, of which nothing is kept; 0: the real run
 };
+
+/// A trial's folder, gone when the trial is over.
+struct TrialFolder {
+  std::filesystem::path path;
+  TrialFolder()
+      : path(std::filesystem::temp_directory_path() /
+             ("ltc-trial-" + std::to_string(getpid()))) {}
+  ~TrialFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+  }
+};
+
+void trial(Program &program, RunOptions options, TrainerInputs inputs,
+           int steps) {
+  TrialFolder folder;
+  Duration whole = options.duration;
+  options.folder = folder.path;
+  options.duration = {Duration::Unit::steps, double(steps)};
+  options.evalEvery = options.saveEvery = {};
+  RunListener silent;
+  inputs.listener = &silent;
+  inputs.evals.clear();
+  auto trainer = orLeave(Trainer::create(program, options, inputs));
+  Progress done = orLeave(trainer->run()).progress;
+  std::printf("trial: %lld steps in %.3f s, %.4f s a step, %.0f tokens/s\n",
+              (long long)done.step, done.seconds,
+              done.seconds / double(done.attempt),
+              double(done.tokens) / done.seconds);
+  double part = whole.measure(done);
+  if (part > 0)
+    std::printf("the whole run would take %.1f min, without evaluation and "
+                "saving\n",
+                done.seconds / part * whole.amount / 60);
+}
 
 void summarise(const artifact::ArtifactT &table, const Program &program,
                const RunOptions &options) {
@@ -62,7 +98,6 @@ void run(const RunJob &job) {
   RunOptions options = orLeave(readOptions(file.program));
   if (options.batch == 0)
     options.batch = file.program.micro_batch;
-  std::filesystem::create_directories(options.folder);
   auto device = orLeave(Device::open("cpu", options.threads));
   auto program = orLeave(Program::load(file, *device));
   summarise(file.program, *program, options);
@@ -76,6 +111,8 @@ void run(const RunJob &job) {
     sets.push_back(orLeave(openEvaluation(data)));
     inputs.evals.push_back({name, sets.back().get()});
   }
+  if (job.trial > 0)
+    return trial(*program, options, inputs, job.trial);
   LogOptions log{options.folder, options.logEvery, options.duration, 0};
   auto listener = orLeave(openLog(log));
   inputs.listener = listener.get();
@@ -111,6 +148,9 @@ void addRun(CLI::App &app) {
       ->allow_extra_args(false);
   command->add_flag("--fresh", job->fresh,
                     "start anew; old checkpoints are put aside");
+  command->add_option("--trial", job->trial,
+                      "train so many steps to see that it works and how fast; "
+                      "keeps nothing");
   command->callback([job] { run(*job); });
 }
 
