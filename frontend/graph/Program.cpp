@@ -71,17 +71,23 @@ Tracer::Given Program::given(const TextUse &use, const Function &text) {
   Tracer::Given result;
   for (const Setting &setting : use.settings) {
     std::vector<std::string> names;
+    std::string all;
     const ParameterDecl *declared = nullptr;
     for (const ParameterDecl &decl : text.parameters) {
       if (decl.name == setting.name && decl.type.empty())
         declared = &decl;
+      if (!decl.type.empty())
+        continue; // a policy or a batch, not a setting
       names.push_back(decl.name);
+      all += (all.empty() ? "" : ", ") + decl.name;
     }
     std::string near = nearestName(setting.name, names);
     if (!declared)
       refuse(setting.place,
              "'" + text.name + "' has no setting '" + setting.name + "'" +
-                 (near.empty() ? "" : "; did you mean '" + near + "'?"));
+                 (all.empty()    ? "; it has none"
+                  : near.empty() ? "; there are: " + all
+                                 : "; did you mean '" + near + "'?"));
     Value value = valueOf(setting.text);
     std::string kind = kindOf(*declared, text);
     if ((kind == "number" && !value.number()) ||

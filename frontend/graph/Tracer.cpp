@@ -2,6 +2,7 @@
 // Statements, names and dimensions. Expressions: TraceExpr.cpp; calls and
 // blocks: TraceCall.cpp.
 #include "frontend/graph/Tracer.h"
+#include "runtime/schema/Schema.h"
 #include <cmath>
 
 using namespace mlir;
@@ -83,16 +84,7 @@ void Library::add(const File &file) {
 
 std::string nearestName(const std::string &name,
                         const std::vector<std::string> &names) {
-  std::string best;
-  unsigned bestDistance = unsigned(name.size() / 3 + (name.size() < 4 ? 1 : 2));
-  for (const std::string &candidate : names) {
-    unsigned distance = StringRef(name).edit_distance(candidate);
-    if (distance < bestDistance) {
-      best = candidate;
-      bestDistance = distance;
-    }
-  }
-  return best;
+  return nearest(name, names);
 }
 
 std::map<std::string, Value> Tracer::readSettings(

@@ -21,6 +21,28 @@ const Tree::Entry *Tree::find(const std::string &key) const {
 
 namespace {
 
+/// Characters that would act on the terminal that shows them.
+bool hasControl(std::string_view text) {
+  return std::any_of(text.begin(), text.end(),
+                     [](unsigned char c) { return c < 32 || c == 127; });
+}
+
+/// Bytes of the UTF-8 sequence at the front of `text`, or 0.
+size_t sequenceLength(std::string_view text) {
+  unsigned char first = text[0];
+  size_t length = first < 0x80                    ? 1
+                  : first >= 0xc2 && first < 0xe0 ? 2
+                  : first >= 0xe0 && first < 0xf0 ? 3
+                  : first >= 0xf0 && first < 0xf5 ? 4
+                                                  : 0;
+  if (length > text.size())
+    return 0;
+  for (size_t i = 1; i < length; ++i)
+    if ((text[i] & 0xc0) != 0x80)
+      return 0;
+  return length;
+}
+
 class Converter {
 public:
   Converter(const std::string &file, std::vector<Problem> &problems)
@@ -55,7 +77,11 @@ void Converter::addEntry(Tree &tree, const YAML::Node &key,
     return error(place, "merge keys (<<) are not read: write the keys out");
   if (tree.find(name))
     return error(place, "key '" + shown(name) + "' stands here twice");
+  if (hasControl(name))
+    return error(place, "a control character in '" + shown(name) + "'");
   tree.entries.push_back({name, place, convert(value, depth + 1)});
+  if (value.IsNull()) // its mark is where the next thing begins
+    tree.entries.back().value.place = place;
 }
 
 Tree Converter::convert(const YAML::Node &node, int depth) {
@@ -86,20 +112,25 @@ Tree Converter::convert(const YAML::Node &node, int depth) {
       tree.items.push_back(convert(item, depth + 1));
   } else if (node.IsScalar()) {
     tree.text = node.Scalar();
+    if (hasControl(tree.text))
+      error(tree.place, "a control character in '" + shown(tree.text) + "'");
   }
   return tree;
 }
 
-/// What keeps the bytes from being a text at all: a zero byte, or a tab that
+/// What keeps the bytes from being a text at all: no UTF-8, or a tab that
 /// indents a line (which YAML forbids; its own message would not say so).
 bool checkBytes(std::string_view text, const std::string &file,
                 std::vector<Problem> &problems) {
   int line = 1, column = 1, depth = 0;
   bool indent = true;
-  for (char c : text) {
-    if (c == '\0') {
+  for (size_t at = 0, length = 1; at < text.size(); at += length) {
+    char c = text[at];
+    length = sequenceLength(text.substr(at));
+    if (c == '\0' || length == 0) {
       problems.push_back({{file, line, column},
-                          "this is not a text: it holds a zero byte"});
+                          "this is not a text in UTF-8: it holds the byte " +
+                              shown(text.substr(at, 1))});
       return false;
     }
     depth += (c == '{' || c == '[') - (c == '}' || c == ']');
@@ -157,7 +188,10 @@ Tree readTree(const std::string &path, std::vector<Problem> &problems) {
                         "the spec is empty: it begins with model: "
                         "{architecture: llama, ...}"});
   } catch (const YAML::Exception &error) {
-    problems.push_back({converter.placeOf(error.mark), error.msg});
+    // What yaml-cpp says of too deep a recursion; it opens no file here.
+    bool deep = error.msg == YAML::ErrorMsg::BAD_FILE;
+    problems.push_back({converter.placeOf(error.mark),
+                        deep ? "nested more than 64 deep" : error.msg});
   }
   return {};
 }

@@ -59,7 +59,9 @@ Result<int64_t> parseCount(std::string_view text, int64_t least) {
   auto parts = numberAndWord(text);
   auto unit = parts ? scale.find(parts->second) : scale.end();
   double number = unit == scale.end() ? 0.5 : parts->first * unit->second;
-  if (number != std::floor(number) || std::abs(number) > 9e15)
+  if (std::abs(number) > 9e15)
+    return fail("expected a count of at most 9e15, found " + trimmed(text));
+  if (number != std::floor(number))
     return fail("expected a whole number such as 32 or 4k, found '" +
                 shown(trimmed(text)) + "'");
   if (number < double(least))
@@ -206,7 +208,8 @@ std::string shown(std::string_view text) {
   for (unsigned char c : text.substr(0, 60)) {
     char code[8];
     std::snprintf(code, sizeof code, "\\x%02x", c);
-    result += c < 32 || c == 127 ? std::string(code) : std::string(1, char(c));
+    bool plain = c >= 32 && c != 127 && (c < 128 || text.size() > 1);
+    result += plain ? std::string(1, char(c)) : std::string(code);
   }
   return text.size() > 60 ? result + "..." : result;
 }
@@ -226,7 +229,9 @@ ValueType typeNamed(std::string_view name) {
 std::string nearest(std::string_view name,
                     std::span<const std::string> names) {
   std::string best;
-  unsigned bound = unsigned(name.size() / 3 + 2);
+  // A third of the letters may be wrong; two of a short name, one of three.
+  unsigned bound =
+      name.size() < 4 ? 2 : std::max(2u, unsigned(name.size() / 3)) + 1;
   for (const std::string &candidate : names) {
     unsigned away = distance(name, candidate);
     if (away < bound) {
