@@ -5,60 +5,83 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
+#include <vector>
 
 namespace ltc::cpu {
 
 static constexpr int kChains = 12;
 static constexpr int64_t kTurns = 20000; // of all chains, per tile
 
-/// Keeps the results from being optimised away.
-static volatile float sink;
-
-// Each chain is a variable of its own, so that it stays in a register at every
-// optimisation level.
-#define LTC_CHAINS(X)                                                          \
-  X(a) X(b) X(c) X(d) X(e) X(f) X(g) X(h) X(i) X(j) X(k) X(l)
-#define LTC_LOOP(Vector, start, fma, first)                                    \
-  Vector x = start(0.5f), y = start(1.0f);                                     \
-  LTC_CHAINS(LTC_DECLARE)                                                      \
-  for (int64_t turn = 0, n = (end - begin) * kTurns; turn < n; ++turn) {       \
-    LTC_CHAINS(fma)                                                            \
-  }                                                                            \
-  LTC_CHAINS(first)
-#define LTC_DECLARE(s) auto s = y;
-
 #if defined(__x86_64__)
-__attribute__((target("avx512f"))) static void
-fmaAvx512(void *const *, int64_t begin, int64_t end, void *) {
-#define LTC_FMA(s) s = _mm512_fmadd_ps(s, x, y);
-#define LTC_FIRST(s) sink = _mm512_cvtss_f32(s);
-  LTC_LOOP(__m512, _mm512_set1_ps, LTC_FMA, LTC_FIRST)
-#undef LTC_FMA
-#undef LTC_FIRST
+// The loops are assembler, so that they are the same at every optimisation
+// level of the build. Registers 0 to 11 are the chains, s = s * x + y.
+static const float kHalf = 0.5f, kOne = 1.0f;
+
+#define LTC_EACH(op, r)                                                     \
+  op(r, 0) op(r, 1) op(r, 2) op(r, 3) op(r, 4) op(r, 5)      \
+  op(r, 6) op(r, 7) op(r, 8) op(r, 9) op(r, 10) op(r, 11)
+#define LTC_ZERO(r, i) "vxorps %%xmm" #i ", %%xmm" #i ", %%xmm" #i "\n"
+#define LTC_FMA(r, i)                                                       \
+  "vfmadd213ps %%" r "13, %%" r "12, %%" r #i "\n"
+#define LTC_ZERO_SSE(r, i) "xorps %%xmm" #i ", %%xmm" #i "\n"
+#define LTC_MULADD_SSE(r, i)                                                \
+  "mulps %%xmm12, %%xmm" #i "\n addps %%xmm13, %%xmm" #i "\n"
+#define LTC_CLOBBERED                                                          \
+  "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",      \
+      "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "cc"
+
+static void fmaAvx512(void *const *, int64_t begin, int64_t end, void *) {
+  int64_t turns = (end - begin) * kTurns;
+  if (turns <= 0)
+    return;
+  asm volatile("vbroadcastss %1, %%zmm12\n"
+               "vbroadcastss %2, %%zmm13\n" LTC_EACH(LTC_ZERO, "")
+               "1:\n" LTC_EACH(LTC_FMA, "zmm")
+               "dec %0\n jnz 1b\n vzeroupper\n"
+               : "+r"(turns)
+               : "m"(kHalf), "m"(kOne)
+               : LTC_CLOBBERED);
 }
 
-__attribute__((target("avx2,fma"))) static void
-fmaAvx2(void *const *, int64_t begin, int64_t end, void *) {
-#define LTC_FMA(s) s = _mm256_fmadd_ps(s, x, y);
-#define LTC_FIRST(s) sink = _mm256_cvtss_f32(s);
-  LTC_LOOP(__m256, _mm256_set1_ps, LTC_FMA, LTC_FIRST)
-#undef LTC_FMA
-#undef LTC_FIRST
+static void fmaAvx2(void *const *, int64_t begin, int64_t end, void *) {
+  int64_t turns = (end - begin) * kTurns;
+  if (turns <= 0)
+    return;
+  asm volatile("vbroadcastss %1, %%ymm12\n"
+               "vbroadcastss %2, %%ymm13\n" LTC_EACH(LTC_ZERO, "")
+               "1:\n" LTC_EACH(LTC_FMA, "ymm")
+               "dec %0\n jnz 1b\n vzeroupper\n"
+               : "+r"(turns)
+               : "m"(kHalf), "m"(kOne)
+               : LTC_CLOBBERED);
+}
+
+static void fmaBaseline(void *const *, int64_t begin, int64_t end, void *) {
+  int64_t turns = (end - begin) * kTurns;
+  if (turns <= 0)
+    return;
+  asm volatile("movss %1, %%xmm12\n shufps $0, %%xmm12, %%xmm12\n"
+               "movss %2, %%xmm13\n shufps $0, %%xmm13, %%xmm13\n"
+               LTC_EACH(LTC_ZERO_SSE, "")
+               "1:\n" LTC_EACH(LTC_MULADD_SSE, "")
+               "dec %0\n jnz 1b\n"
+               : "+r"(turns)
+               : "m"(kHalf), "m"(kOne)
+               : LTC_CLOBBERED);
+}
+#else
+static volatile float sink; // keeps the result from being optimised away
+
+static void fmaBaseline(void *const *, int64_t begin, int64_t end, void *) {
+  typedef float Vector __attribute__((vector_size(16)));
+  Vector sum[kChains] = {}, x = {0.5f, 0.5f, 0.5f, 0.5f}, y = {1, 1, 1, 1};
+  for (int64_t i = 0, n = (end - begin) * kTurns; i < n; ++i)
+    for (Vector &s : sum)
+      s = s * x + y;
+  for (Vector &s : sum)
+    sink = s[0];
 }
 #endif
-
-typedef float Vector4 __attribute__((vector_size(16)));
-static Vector4 splat(float value) { return Vector4{} + value; }
-static void fmaBaseline(void *const *, int64_t begin, int64_t end, void *) {
-#define LTC_FMA(s) s = s * x + y;
-#define LTC_FIRST(s) sink = s[0];
-  LTC_LOOP(Vector4, splat, LTC_FMA, LTC_FIRST)
-#undef LTC_FMA
-#undef LTC_FIRST
-}
 
 FmaKernel widestFma() {
   double flops = 2.0 * kChains * kTurns;
