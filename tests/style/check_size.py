@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """check_size.py ROOT: fails when a file has more than 600 lines or a C++
-function more than 60, unless sizes.txt says why; and when a line of sizes.txt
-is no longer needed."""
+function more than 60, unless sizes.txt says why. Says which lines of sizes.txt
+are no longer needed."""
 import pathlib
 import re
 import sys
@@ -82,7 +82,6 @@ def main():
             bad = 1
     for what in allowed.keys() - over.keys():
         print(f"tests/style/sizes.txt: {what} needs no exception")
-        bad = 1
     sys.exit(bad)
 
 
