@@ -30,6 +30,9 @@ public:
                                 program.objects[i]->size);
   }
 
+  /// The whole file.
+  std::span<const char> bytes() const { return file.bytes(); }
+
 private:
   MappedFile file;
 };

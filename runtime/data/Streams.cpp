@@ -214,9 +214,13 @@ Result<std::unique_ptr<Batches>> open(const DataOptions &options,
   for (const SourceOptions &source : options.sources) {
     if (!(source.weight > 0) || !std::isfinite(source.weight))
       return fail("a source's weight must be over 0: " + source.config);
-    LTC_ASSIGN(auto opened, Source::open(source.kind, source.config,
-                                         uint64_t(options.length)));
-    sources.push_back(std::move(opened));
+    auto opened = Source::open(source.kind, source.config,
+                               uint64_t(options.length));
+    if (!opened && !source.line.empty())
+      return fail(source.line + ": " + opened.error().message);
+    if (!opened)
+      return opened.error();
+    sources.push_back(std::move(*opened));
   }
   if (sources.empty())
     return fail("there is no source to read from");

@@ -15,6 +15,7 @@ namespace ltc {
 struct SourceOptions {
   std::string kind, config; ///< JSON object: path, field, ...
   double weight = 1;        ///< share of the bytes among several sources
+  std::string line = "";    ///< "spec.yaml:9:3", where the spec names it
 };
 
 struct DataOptions {

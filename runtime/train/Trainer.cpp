@@ -38,10 +38,11 @@ Result<void> Trainer::begin() {
   dataPosition = inputs.train->position();
   if (options.initFrom.empty())
     return {};
-  LTC_ASSIGN(std::vector<std::string> left,
-             loadModelFolder(program, options.initFrom));
+  auto left = loadModelFolder(program, options.initFrom);
+  if (!left)
+    return fail(options.initLine + "model.init.from: " + left.error().message);
   listener.onMessage("weights from " + options.initFrom);
-  for (const std::string &name : left)
+  for (const std::string &name : *left)
     listener.onMessage("not used: tensor " + name);
   return {};
 }

@@ -38,13 +38,12 @@ public:
     options.report = request.report ? request.report : "";
     if (request.emit)
       return emitStage(*module, options);
-    std::string model;
-    llvm::raw_string_ostream(model) << *module;
+    std::string structure = structureText(*module);
     auto target = createCpuTarget();
     auto artifact = compileModule(*module, *target, options);
     if (failed(artifact))
       return failure();
-    describe(spec, model, **artifact);
+    describe(spec, structure, **artifact);
     if (!request.output)
       return success();
     auto written = writeArtifact(**artifact, request.output);

@@ -46,5 +46,7 @@ std::filesystem::path artifactOf(const std::filesystem::path &runOrFile);
 /// 1234567 as "1.23 M"; bytes as "1.2 GiB".
 std::string shortNumber(double value);
 std::string shortBytes(double bytes);
+/// "312 GFLOP/s"
+std::string shortFlops(double perSecond);
 
 } // namespace ltc::tool

@@ -41,6 +41,42 @@ json phaseJson(const artifact::PhaseT &phase) {
           {"commands", commands}};
 }
 
+void addParameters(json &out, const artifact::ArtifactT &table) {
+  for (const auto &parameter : table.parameters) {
+    json states = json::object();
+    for (const auto &state : parameter->states)
+      states[state->name] = state->buffer;
+    out["parameters"].push_back({{"name", parameter->name},
+                                 {"shape", parameter->shape},
+                                 {"role", parameter->role},
+                                 {"decays", parameter->decays},
+                                 {"buffer", parameter->buffer},
+                                 {"gradient", parameter->gradient},
+                                 {"states", states},
+                                 {"line", parameter->line}});
+  }
+}
+
+void addSettings(json &out, const artifact::ArtifactT &table) {
+  for (const auto &scalar : table.scalars)
+    out["scalars"].push_back({{"key", scalar->key},
+                              {"value", scalar->value},
+                              {"help", scalar->help},
+                              {"line", scalar->line}});
+  for (const auto &entry : table.host)
+    out["host"].push_back({{"key", entry->key},
+                           {"value", json::parse(entry->value, nullptr, false)},
+                           {"type", entry->type},
+                           {"check", entry->check},
+                           {"default", entry->initial},
+                           {"help", entry->help},
+                           {"line", entry->line}});
+  for (const auto &term : table.terms)
+    out["terms"].push_back({{"name", term->name},
+                            {"count_input", term->count_input},
+                            {"weight_key", term->weight_key}});
+}
+
 json toJson(const artifact::ArtifactT &table) {
   json out = {{"version", table.version},
               {"compiler", table.compiler},
@@ -78,28 +114,8 @@ json toJson(const artifact::ArtifactT &table) {
                               {"bytes", object->size}});
   for (const auto &phase : table.phases)
     out["phases"].push_back(phaseJson(*phase));
-  for (const auto &parameter : table.parameters) {
-    json states = json::object();
-    for (const auto &state : parameter->states)
-      states[state->name] = state->buffer;
-    out["parameters"].push_back({{"name", parameter->name},
-                                 {"shape", parameter->shape},
-                                 {"role", parameter->role},
-                                 {"decays", parameter->decays},
-                                 {"buffer", parameter->buffer},
-                                 {"gradient", parameter->gradient},
-                                 {"states", states},
-                                 {"line", parameter->line}});
-  }
-  for (const auto &scalar : table.scalars)
-    out["scalars"].push_back({{"key", scalar->key},
-                              {"value", scalar->value},
-                              {"help", scalar->help},
-                              {"line", scalar->line}});
-  for (const auto &term : table.terms)
-    out["terms"].push_back({{"name", term->name},
-                            {"count_input", term->count_input},
-                            {"weight_key", term->weight_key}});
+  addParameters(out, table);
+  addSettings(out, table);
   return out;
 }
 
@@ -170,10 +186,13 @@ void inspect(const std::string &path, bool asJson) {
     std::printf("phase %-10s %5zu commands, activations %s\n",
                 phase->name.c_str(), phase->commands.size(),
                 shortBytes(double(phase->activation_peak)).c_str());
-  std::printf("scalars (ltc run --set KEY=VALUE)\n");
+  std::printf("what ltc run --set KEY=VALUE takes\n");
   for (const auto &scalar : table.scalars)
     std::printf("  %-36s %-10g %s\n", scalar->key.c_str(), scalar->value,
                 scalar->help.c_str());
+  for (const auto &entry : table.host)
+    std::printf("  %-36s %-10s %s\n", entry->key.c_str(),
+                entry->value.c_str(), entry->help.c_str());
 }
 
 void plan(const std::string &spec) {
@@ -196,9 +215,16 @@ void addInspect(CLI::App &app) {
   auto path = std::make_shared<std::string>();
   auto asJson = std::make_shared<bool>(false);
   CLI::App *command = app.add_subcommand(
-      "inspect", "Shows what is in an artifact or a run's artifact.\n\n"
-                 "  ltc inspect model.ltca\n"
-                 "  ltc inspect model.ltca --json | jq .arenas");
+      "inspect", "Shows what is in an artifact or a run's artifact.");
+  command->footer(
+      "  ltc inspect model.ltca\n"
+      "  ltc inspect runs/x\n"
+      "  ltc inspect model.ltca --json | jq .arenas\n"
+      "\n"
+      "Kernels, memory by class, and every key that ltc run --set takes with\n"
+      "its value and meaning.\n"
+      "\n"
+      "Next: ltc run FILE [--set KEY=VALUE]");
   command->add_option("artifact", *path, "an artifact or a run folder")
       ->required();
   command->add_flag("--json", *asJson, "everything, for programs");
@@ -208,8 +234,14 @@ void addInspect(CLI::App &app) {
 void addPlan(CLI::App &app) {
   auto path = std::make_shared<std::string>();
   CLI::App *command = app.add_subcommand(
-      "plan", "Compiles a spec and says what its run will need.\n\n"
-              "  ltc plan spec.yaml");
+      "plan", "Compiles a spec and says what its run will need.");
+  command->footer(
+      "  ltc plan spec.yaml\n"
+      "\n"
+      "Parameters, FLOPs, and every byte that the run will take, by class,\n"
+      "before anything runs. Nothing is written.\n"
+      "\n"
+      "Next: ltc run SPEC trains it; ltc doctor says what this machine has");
   command->add_option("spec", *path, "the spec, YAML or JSON")->required();
   command->callback([=] { plan(*path); });
 }

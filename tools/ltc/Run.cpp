@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // ltc run: trains; goes on where the run folder stands.
+#include "runtime/base/File.h"
 #include "runtime/data/Streams.h"
 #include "runtime/log/Progress.h"
 #include "runtime/train/Trainer.h"
@@ -54,7 +55,7 @@ void trial(Program &program, RunOptions options, TrainerInputs inputs,
 }
 
 void summarise(const artifact::ArtifactT &table, const Program &program,
-               const RunOptions &options) {
+               const RunOptions &options, const LtcDevicePeaks &peaks) {
   std::printf("%s parameters, %s FLOPs per token, %lld x %lld tokens a step\n",
               shortNumber(double(table.parameter_count)).c_str(),
               shortNumber(table.flops_per_token).c_str(),
@@ -64,43 +65,68 @@ void summarise(const artifact::ArtifactT &table, const Program &program,
     if (arena->bytes >= 1 << 20)
       std::printf(" %s %s", artifact::EnumNameBufferClass(arena->class_),
                   shortBytes(double(arena->bytes)).c_str());
-  std::printf("\non %s; run folder %s\n", program.device().description().c_str(),
-              options.folder.c_str());
+  std::printf("\non %s; run folder %s\n",
+              program.device().description().c_str(), options.folder.c_str());
+  if (peaks.flops > 0)
+    std::printf("MFU: FLOPs per token (6 x parameters in contractions, causal "
+                "half of attention)\n  x tokens/s / %s, measured now: %s\n",
+                shortFlops(peaks.flops).c_str(), peaks.how);
 }
 
-/// The spec becomes artifact.ltca in its run folder; the compiler is asked each
-/// time, so that the artifact is always the spec's.
-std::filesystem::path compiled(const std::string &spec) {
-  auto temporary = std::filesystem::temp_directory_path() /
-                   ("ltc-run-" + std::to_string(getpid()) + ".ltca");
-  if (!compile({spec, temporary, "", "", ""}))
-    std::exit(1);
-  ArtifactFile file = orLeave(ArtifactFile::open(temporary));
-  RunOptions options = orLeave(readOptions(file.program));
-  std::filesystem::create_directories(options.folder);
-  auto kept = std::filesystem::path(options.folder) / "artifact.ltca";
-  std::error_code problem;
-  std::filesystem::rename(temporary, kept, problem);
-  if (problem) { // another file system
-    orLeave(writeArtifactCopy(temporary, kept));
-    std::filesystem::remove(temporary);
+/// The artifact that a run reads, and where it comes from.
+struct Opened {
+  ArtifactFile file;
+  bool temporary = false; ///< compiled from a spec just now
+  std::filesystem::path path;
+};
+
+/// A spec is compiled each time, so that the artifact is always the spec's.
+Opened openJob(const RunJob &job) {
+  if (!isSpec(job.path)) {
+    auto path = artifactOf(job.path);
+    return {orLeave(ArtifactFile::open(path)), false, path};
   }
-  return kept;
+  auto path = std::filesystem::temp_directory_path() /
+              ("ltc-run-" + std::to_string(getpid()) + ".ltca");
+  if (!compile({job.path, path, "", "", ""}))
+    std::exit(1);
+  auto file = ArtifactFile::open(path); // mapped: the name may go
+  std::filesystem::remove(path);
+  return {orLeave(std::move(file)), true, path};
+}
+
+/// What `ltc generate RUN` and `ltc run RUN` need: the artifact, in the run's
+/// folder. A copy, since a link would change with the file it is made of.
+void keepArtifact(const Opened &opened, const std::string &folder) {
+  std::filesystem::path kept = std::filesystem::path(folder) / "artifact.ltca";
+  std::error_code ignored;
+  if (!opened.temporary &&
+      std::filesystem::equivalent(opened.path, kept, ignored))
+    return;
+  std::span<const char> bytes = opened.file.bytes();
+  orLeave(writeFile(kept, std::span(&bytes, 1)));
+}
+
+RunOptions optionsOf(const RunJob &job, artifact::ArtifactT &table) {
+  // A run folder is continued where it is, also after it was moved.
+  if (std::filesystem::is_directory(job.path))
+    orLeave(applySetting(table, "run.folder=" + job.path));
+  for (const std::string &setting : job.settings)
+    orLeave(applySetting(table, setting));
+  RunOptions options = orLeave(readOptions(table));
+  if (options.batch == 0)
+    options.batch = table.micro_batch;
+  return options;
 }
 
 void run(const RunJob &job) {
-  bool spec = isSpec(job.path);
-  std::filesystem::path path =
-      spec ? compiled(job.path) : artifactOf(job.path);
-  ArtifactFile file = orLeave(ArtifactFile::open(path));
-  for (const std::string &setting : job.settings)
-    orLeave(applySetting(file.program, setting));
-  RunOptions options = orLeave(readOptions(file.program));
-  if (options.batch == 0)
-    options.batch = file.program.micro_batch;
+  Opened opened = openJob(job);
+  ArtifactFile &file = opened.file;
+  RunOptions options = optionsOf(job, file.program);
   auto device = orLeave(Device::open("cpu", options.threads));
   auto program = orLeave(Program::load(file, *device));
-  summarise(file.program, *program, options);
+  auto peaks = orLeave(device->measure(LTC_PEAK_FLOPS));
+  summarise(file.program, *program, options, peaks);
 
   auto train = orLeave(openTraining(trainingData(file.program, options)));
   std::vector<std::unique_ptr<Batches>> sets;
@@ -113,10 +139,12 @@ void run(const RunJob &job) {
   }
   if (job.trial > 0)
     return trial(*program, options, inputs, job.trial);
-  LogOptions log{options.folder, options.logEvery, options.duration, 0};
-  auto listener = orLeave(openLog(log));
+  auto listener = orLeave(openLog({options.folder, options.logEvery,
+                                   options.duration, peaks.flops,
+                                   options.loggers}));
   inputs.listener = listener.get();
   auto trainer = orLeave(Trainer::create(*program, options, inputs));
+  keepArtifact(opened, options.folder);
   Outcome outcome = orLeave(trainer->run());
   listener.reset();
   auto curve = drawCurve(options.folder + "/metrics.jsonl");
@@ -135,16 +163,26 @@ void run(const RunJob &job) {
 void addRun(CLI::App &app) {
   auto job = std::make_shared<RunJob>();
   CLI::App *command = app.add_subcommand(
-      "run", "Trains a spec or an artifact. A run folder that has checkpoints "
-             "is continued.\n\n"
-             "  ltc run spec.yaml\n"
-             "  ltc run model.ltca --set train.schedule.peak=3e-4");
-  command->add_option("file", job->path, "a spec, an artifact or a run folder")
+      "run", "Trains a spec or an artifact, or goes on with a run.");
+  command->footer(
+      "  ltc run spec.yaml                    compiles, then trains\n"
+      "  ltc run model.ltca --set train.schedule.peak=3e-4\n"
+      "  ltc run runs/x --set train.duration='5000 steps'   trains on\n"
+      "\n"
+      "The run's folder (run.folder in the spec) holds checkpoints, the\n"
+      "artifact and metrics.jsonl. Where it has a checkpoint, the run goes on\n"
+      "from there; Ctrl-C ends the step and saves. What is structure (shapes,\n"
+      "texts) is changed in the spec; ltc inspect lists what --set takes.\n"
+      "\n"
+      "Next: ltc generate RUN --prompt TEXT, ltc export RUN -o FOLDER");
+  command
+      ->add_option("file", job->path, "a spec, an artifact or a run's folder")
       ->required();
   command
       ->add_option("--set", job->settings,
-                   "KEY=VALUE for scalars and host keys (ltc inspect lists "
-                   "them); structure needs compiling")
+                   "a scalar or host key of the spec, for this run; again for "
+                   "more")
+      ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
   command->add_flag("--fresh", job->fresh,
                     "start anew; old checkpoints are put aside");

@@ -92,4 +92,13 @@ std::string shortBytes(double bytes) {
   return text;
 }
 
+std::string shortFlops(double perSecond) {
+  char text[64];
+  if (perSecond >= 1e12)
+    std::snprintf(text, sizeof text, "%.2f TFLOP/s", perSecond / 1e12);
+  else
+    std::snprintf(text, sizeof text, "%.0f GFLOP/s", perSecond / 1e9);
+  return text;
+}
+
 } // namespace ltc::tool

@@ -3,12 +3,13 @@
 #include <cstdio>
 
 int main(int argc, char **argv) {
-  CLI::App app{"ltc compiles the training of a language model, and runs it.\n"
-               "\n"
-               "  ltc plan frontend/examples/quickstart.yaml\n"
-               "  ltc run frontend/examples/quickstart.yaml\n"
-               "  ltc generate RUN --prompt 'The '",
+  CLI::App app{"ltc compiles the training of a language model, and runs it.",
                "ltc"};
+  app.footer("  ltc plan frontend/examples/quickstart.yaml\n"
+             "  ltc run frontend/examples/quickstart.yaml\n"
+             "  ltc generate RUN --prompt 'The '\n"
+             "\n"
+             "Each command explains itself: ltc run --help");
   app.require_subcommand(1);
   app.set_version_flag("--version", "ltc 0.1");
   using namespace ltc::tool;

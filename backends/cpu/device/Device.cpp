@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The CPU as a device: everything it can do is in the table at the end.
-#include "backends/cpu/device/Pool.h"
+#include "backends/cpu/device/Peak.h"
 #include "plugins/sdk/Device.h"
 #include <algorithm>
 #include <cerrno>
@@ -30,7 +30,7 @@ struct LtcDevice {
   Pool pool;
   std::map<void *, Mapping> memory;
   std::set<LtcModule *> modules; ///< handles of dlopen
-  std::string error, description;
+  std::string error, description, how;
 };
 
 static int failWith(LtcDevice *device, const char *format, ...) {
@@ -202,11 +202,26 @@ static int launch(LtcDevice *device, const LtcLaunch *launch) {
 
 static int synchronize(LtcDevice *) { return 0; } // launches are done already
 
+static int measure(LtcDevice *device, LtcDevicePeaks *peaks) {
+  if (peaks->size < sizeof(LtcDevicePeaks))
+    return failWith(device, "the struct of peaks is too short: %zu bytes",
+                    peaks->size);
+  device->how = std::string("f32 FMA, ") + widestFma().name + ", " +
+                device->description.substr(5);
+  peaks->how = device->how.c_str();
+  if (peaks->wanted & LTC_PEAK_FLOPS)
+    peaks->flops = measureFlops(device->pool);
+  if (peaks->wanted & LTC_PEAK_COPY)
+    peaks->copyBytes = measureCopy(device->pool);
+  return 0;
+}
+
 extern "C" const LtcDeviceApi *ltcDevice_cpu(void) {
   static const LtcDeviceApi api = {
       sizeof(LtcDeviceApi), LTC_DEVICE_MAJOR, LTC_DEVICE_MINOR, "cpu",
       openCpu,      closeCpu,     errorOf,    descriptionOf, supports,
       allocate,     release,      copy,       copy,          fillZero,
-      loadModule,   unloadModule, findKernel, launch,        synchronize};
+      loadModule,   unloadModule, findKernel, launch,        synchronize,
+      measure};
   return &api;
 }
