@@ -33,6 +33,11 @@ public:
     return {};
   }
 
+  void onBegin(const Progress &progress, bool evaluated) override {
+    keepUntil(progress.attempt, evaluated);
+    before = progress;
+  }
+
   void onStep(const StepReport &step) override {
     nlohmann::ordered_json line = {
         {"step", step.progress.step},     {"attempt", step.progress.attempt},
@@ -43,7 +48,7 @@ public:
         {"elapsed", step.progress.seconds}};
     for (const auto &[name, value] : step.terms)
       line["terms"][name] = value;
-    write(line, step.progress.attempt);
+    write(line);
     tokens += step.batchTokens;
     seconds += step.seconds;
     dataSeconds += step.dataSeconds;
@@ -63,7 +68,7 @@ public:
                                    {"eval_tokens", eval.tokens}};
     for (const auto &[name, value] : eval.terms)
       line["terms"][name] = value;
-    write(line, eval.progress.attempt);
+    write(line);
     char text[64];
     std::snprintf(text, sizeof text, "  %s %.4f", eval.set.c_str(), eval.loss);
     evals[eval.set] = text;
@@ -125,10 +130,8 @@ private:
       tokens = seconds = dataSeconds = flops = 0;
   }
 
-  /// The first line of a run decides what an earlier one leaves in the file.
-  void write(const nlohmann::ordered_json &line, int64_t attempt) {
+  void write(const nlohmann::ordered_json &line) {
     if (!file) {
-      keepUntil(attempt);
       file = std::fopen(path.c_str(), "a");
       if (!file) {
         onMessage("cannot write " + path);
@@ -138,19 +141,25 @@ private:
     std::fprintf(file, "%s\n", line.dump().c_str());
     std::fflush(file);
   }
-  void keepUntil(int64_t attempt) {
+  /// Drops what an earlier process left about steps that are made again.
+  void keepUntil(int64_t attempt, bool evaluated) {
+    auto old = MappedFile::open(path);
+    if (!old)
+      return;
     std::string kept;
-    if (auto old = MappedFile::open(path)) {
-      std::string_view rest(old->bytes().data(), old->bytes().size());
-      while (!rest.empty()) {
-        size_t end = std::min(rest.find('\n'), rest.size());
-        auto json = nlohmann::json::parse(rest.substr(0, end), nullptr, false);
-        if (json.is_object() && json.value("attempt", int64_t(0)) < attempt)
-          kept += std::string(rest.substr(0, end)) + "\n";
-        rest.remove_prefix(std::min(end + 1, rest.size()));
-      }
+    std::string_view rest(old->bytes().data(), old->bytes().size());
+    while (!rest.empty()) {
+      size_t end = std::min(rest.find('\n'), rest.size());
+      auto json = nlohmann::json::parse(rest.substr(0, end), nullptr, false);
+      bool whole = json.is_object() && end < rest.size();
+      int64_t at = whole ? json.value("attempt", int64_t(0)) : attempt + 1;
+      if (at < attempt ||
+          (at == attempt && (evaluated || !json.contains("eval_loss"))))
+        kept += std::string(rest.substr(0, end)) + "\n";
+      rest.remove_prefix(std::min(end + 1, rest.size()));
     }
-    (void)!writeFile(path, kept);
+    if (auto written = writeFile(path, kept); !written)
+      onMessage(written.error().message);
   }
 
   LogOptions options;
