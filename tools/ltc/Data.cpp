@@ -45,11 +45,4 @@ evaluationData(const artifact::ArtifactT &table) {
   return sets;
 }
 
-Result<void> writeArtifactCopy(const std::filesystem::path &from,
-                               const std::filesystem::path &to) {
-  LTC_ASSIGN(MappedFile file, MappedFile::open(from));
-  std::span<const char> bytes = file.bytes();
-  return writeFile(to, std::span(&bytes, 1));
-}
-
 } // namespace ltc::tool

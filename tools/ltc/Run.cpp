@@ -32,37 +32,37 @@ void summarise(const artifact::ArtifactT &table, const Program &program,
               options.folder.c_str());
 }
 
-/// The spec becomes artifact.ltca in its run folder; the compiler is asked each
-/// time, so that the artifact is always the spec's.
-std::filesystem::path compiled(const std::string &spec) {
+/// A spec is compiled each time, so that what runs is what it says. The file
+/// has no name any more once it is mapped.
+ArtifactFile openProgram(const std::string &path) {
+  if (!isSpec(path))
+    return orLeave(ArtifactFile::open(artifactOf(path)));
   auto temporary = std::filesystem::temp_directory_path() /
                    ("ltc-run-" + std::to_string(getpid()) + ".ltca");
-  if (!compile({spec, temporary, "", "", ""}))
+  if (!compileApart({path, temporary, "", "", ""}))
     std::exit(1);
-  ArtifactFile file = orLeave(ArtifactFile::open(temporary));
-  RunOptions options = orLeave(readOptions(file.program));
-  std::filesystem::create_directories(options.folder);
-  auto kept = std::filesystem::path(options.folder) / "artifact.ltca";
-  std::error_code problem;
-  std::filesystem::rename(temporary, kept, problem);
-  if (problem) { // another file system
-    orLeave(writeArtifactCopy(temporary, kept));
-    std::filesystem::remove(temporary);
-  }
-  return kept;
+  auto opened = ArtifactFile::open(temporary);
+  std::filesystem::remove(temporary);
+  return orLeave(std::move(opened));
+}
+
+/// A run folder has the artifact that it was last trained with, for `ltc
+/// generate` and the others.
+void keepArtifact(const ArtifactFile &file, const std::string &folder) {
+  auto path = std::filesystem::path(folder) / "artifact.ltca";
+  if (auto kept = ArtifactFile::open(path); kept && kept->hash == file.hash)
+    return;
+  std::span<const char> bytes = file.bytes();
+  orLeave(writeFile(path, std::span(&bytes, 1)));
 }
 
 void run(const RunJob &job) {
-  bool spec = isSpec(job.path);
-  std::filesystem::path path =
-      spec ? compiled(job.path) : artifactOf(job.path);
-  ArtifactFile file = orLeave(ArtifactFile::open(path));
+  ArtifactFile file = openProgram(job.path);
   for (const std::string &setting : job.settings)
     orLeave(applySetting(file.program, setting));
   RunOptions options = orLeave(readOptions(file.program));
   if (options.batch == 0)
     options.batch = file.program.micro_batch;
-  std::filesystem::create_directories(options.folder);
   auto device = orLeave(Device::open("cpu", options.threads));
   auto program = orLeave(Program::load(file, *device));
   summarise(file.program, *program, options);
@@ -80,6 +80,7 @@ void run(const RunJob &job) {
   auto listener = orLeave(openLog(log));
   inputs.listener = listener.get();
   auto trainer = orLeave(Trainer::create(*program, options, inputs));
+  keepArtifact(file, options.folder);
   Outcome outcome = orLeave(trainer->run());
   listener.reset();
   auto curve = drawCurve(options.folder + "/metrics.jsonl");
