@@ -164,7 +164,7 @@ def main():
     shape = dict(layers=2, d=128, ffn=256, length=128, batch=128,
                  micro_batch=16)
     if arguments.large:
-        shape = dict(layers=8, d=512, ffn=1536, length=256, batch=256,
+        shape = dict(layers=6, d=384, ffn=1024, length=256, batch=64,
                      micro_batch=4)
     with tempfile.TemporaryDirectory() as folder:
         spec = training.write_run(folder, lines=9000, **shape)
