@@ -180,7 +180,6 @@ TEST_F(Train, anEvaluationThatASignalCameBeforeIsMadeUp) {
 
 TEST_F(Train, aCheckpointOfTheSameStepIsReplaced) {
   ToyRun run;
-  run.settings = {"run.keep=1"};
   ASSERT_TRUE(run.run(folder)) << run.error;
   auto device = Device::open("cpu", 1);
   auto program = Program::load(run.file, **device);

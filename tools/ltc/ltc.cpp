@@ -25,7 +25,7 @@ int main(int argc, char **argv) {
   } catch (const CLI::ParseError &error) {
     return app.exit(error);
   } catch (const std::exception &error) { // of the file system, of memory
-    leave(fail(error.what()));
+    leave(ltc::fail(error.what()));
   }
   return 0;
 }
