@@ -157,6 +157,7 @@ private:
       auto item = std::make_unique<artifact::KernelT>();
       item->symbol = launch.symbol;
       item->form = form ? kernelKindName(form->kind).str() : "";
+      item->arguments = argumentsOf(kernel, *lowered, launch);
       item->tiles = launch.tiles;
       item->scratch_bytes = launch.scratchBytes;
       item->flops = launch.flops;
@@ -167,6 +168,24 @@ private:
       result->kernels.push_back(std::move(item));
     }
     return &natives.try_emplace(kernel, std::move(entry)).first->second;
+  }
+
+  static std::vector<artifact::Argument>
+  argumentsOf(KernelOp kernel, const LoweredKernel &lowered,
+              const KernelLaunch &launch) {
+    auto type = cast<FunctionType>(kernel.getFunctionType());
+    int inputs = int(type.getNumInputs());
+    std::vector<artifact::Argument> arguments;
+    for (int binding : launch.bindings) {
+      uint64_t bytes =
+          binding < 0 ? lowered.workspaceBytes[-1 - binding]
+                      : bytesOf(cast<RankedTensorType>(
+                            binding < inputs
+                                ? type.getInput(binding)
+                                : type.getResult(binding - inputs)));
+      arguments.emplace_back(bytes, binding < 0 || binding >= inputs);
+    }
+    return arguments;
   }
 
   /// A step ends with gradients of zero: the next begins by adding to them.

@@ -81,6 +81,10 @@ std::string loggerLayout() {
   FIELD(LtcLoggerApi, close);
   FIELD(LtcLoggerApi, step);
   FIELD(LtcLoggerApi, eval);
+  FIELD(LtcLoggerApi, begin);
+  FIELD(LtcLogBegin, size);
+  FIELD(LtcLogBegin, progress);
+  FIELD(LtcLogBegin, evaluated);
   return lines.text;
 }
 

@@ -34,8 +34,7 @@ typedef struct LtcLogTerm {
 
 /* Where the run stands after the step. `step` counts updates that were taken,
  * `attempt` also those that the guard refused; `elapsed` is seconds of
- * training over all resumptions. A run that is resumed may tell of attempts
- * that it has told of before: the later words count. */
+ * training over all resumptions. */
 typedef struct LtcLogProgress {
   uint64_t size;
   int64_t step, attempt, tokens;
@@ -67,6 +66,15 @@ typedef struct LtcLogEval {
   uint64_t termCount;
 } LtcLogEval;
 
+/* Before the first step of a process: where the run stands. What was told of
+ * later attempts was lost with their checkpoint and is told again; so are the
+ * evaluations at this attempt unless `evaluated`. */
+typedef struct LtcLogBegin {
+  uint64_t size;
+  const LtcLogProgress *progress;
+  int32_t evaluated;
+} LtcLogBegin;
+
 typedef struct LtcLoggerApi {
   uint64_t size;
   uint32_t major;   /* LTC_LOGGER_MAJOR */
@@ -78,6 +86,8 @@ typedef struct LtcLoggerApi {
               LtcLoggerError *error);
   int (*eval)(LtcLogger *logger, const LtcLogEval *eval,
               LtcLoggerError *error);
+  int (*begin)(LtcLogger *logger, const LtcLogBegin *begin,
+               LtcLoggerError *error);
 } LtcLoggerApi;
 
 #ifdef __cplusplus

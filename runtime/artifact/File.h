@@ -30,8 +30,7 @@ public:
                                 program.objects[i]->size);
   }
 
-  /// The whole file.
-  std::span<const char> bytes() const { return file.bytes(); }
+  std::span<const char> bytes() const { return file.bytes(); } ///< the file's
 
 private:
   MappedFile file;

@@ -32,4 +32,8 @@ Result<std::unique_ptr<Batches>> openTraining(const DataOptions &options);
 /// Every piece once, in order; rows that fill the last batch up have mask 0.
 Result<std::unique_ptr<Batches>> openEvaluation(const DataOptions &options);
 
+/// Of one batch of either stream. Training holds Ahead::kBatches of them, an
+/// evaluation one.
+uint64_t batchBytes(const DataOptions &options);
+
 } // namespace ltc

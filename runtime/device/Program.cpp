@@ -105,21 +105,27 @@ Result<void> Program::runPhase(const std::string &name) {
   return {};
 }
 
-Result<void> Program::write(uint32_t buffer, const void *from, uint64_t bytes) {
-  if (bytes > table().buffers[buffer]->bytes)
-    return fail("buffer '" + table().buffers[buffer]->name + "' has " +
-                std::to_string(table().buffers[buffer]->bytes) +
-                " bytes; " + std::to_string(bytes) + " do not fit");
-  return target.write(address(buffer), from, bytes);
+Result<void> Program::checkRange(uint32_t buffer, uint64_t bytes,
+                                 uint64_t offset) const {
+  const BufferT &info = *table().buffers[buffer];
+  if (offset <= info.bytes && bytes <= info.bytes - offset)
+    return {};
+  return fail("buffer '" + info.name + "' has " + std::to_string(info.bytes) +
+              " bytes; it does not hold " + std::to_string(bytes) +
+              " from byte " + std::to_string(offset) + " on");
 }
 
-Result<void> Program::read(uint32_t buffer, void *to, uint64_t bytes) const {
-  if (bytes > table().buffers[buffer]->bytes)
-    return fail("buffer '" + table().buffers[buffer]->name + "' has " +
-                std::to_string(table().buffers[buffer]->bytes) + " bytes; " +
-                std::to_string(bytes) + " cannot be read");
+Result<void> Program::write(uint32_t buffer, const void *from, uint64_t bytes,
+                            uint64_t offset) {
+  LTC_TRY(checkRange(buffer, bytes, offset));
+  return target.write(address(buffer) + offset, from, bytes);
+}
+
+Result<void> Program::read(uint32_t buffer, void *to, uint64_t bytes,
+                           uint64_t offset) const {
+  LTC_TRY(checkRange(buffer, bytes, offset));
   LTC_TRY(target.synchronize());
-  return target.read(to, address(buffer), bytes);
+  return target.read(to, address(buffer) + offset, bytes);
 }
 
 uint64_t Program::arenaBytes() const {

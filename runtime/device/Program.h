@@ -21,9 +21,11 @@ public:
   const artifact::PhaseT *phase(const std::string &name) const;
   Result<void> runPhase(const std::string &name);
 
-  /// Copies the first `bytes` of a buffer to or from the device.
-  Result<void> write(uint32_t buffer, const void *from, uint64_t bytes);
-  Result<void> read(uint32_t buffer, void *to, uint64_t bytes) const;
+  /// Copies `bytes` of a buffer, from `offset` on, to or from the device.
+  Result<void> write(uint32_t buffer, const void *from, uint64_t bytes,
+                     uint64_t offset = 0);
+  Result<void> read(uint32_t buffer, void *to, uint64_t bytes,
+                    uint64_t offset = 0) const;
   template <typename T> Result<void> set(uint32_t buffer, T value) {
     return write(buffer, &value, sizeof value);
   }
@@ -53,6 +55,8 @@ private:
   Result<void> findKernels();
   void resolve(const artifact::PhaseT &phase);
   char *address(uint32_t buffer) const;
+  Result<void> checkRange(uint32_t buffer, uint64_t bytes,
+                          uint64_t offset) const;
 
   const ArtifactFile &file;
   Device &target;

@@ -74,7 +74,11 @@ TEST(Jsonl, aResumedRunDropsWhatItDoesAgain) {
       logger->step(stepAt(i, 10 + i));
   }
   std::ofstream(folder.path / "metrics.jsonl", std::ios::app) << "{\"torn";
-  jsonl(folder.path, said)->step(stepAt(3, 20));
+  {
+    auto logger = jsonl(folder.path, said);
+    logger->begin(stepAt(2, 0).progress, false);
+    logger->step(stepAt(3, 20));
+  }
   auto read = lines(folder.path / "metrics.jsonl");
   ASSERT_EQ(read.size(), 3u);
   EXPECT_EQ(read[1]["loss"], 12);

@@ -78,6 +78,17 @@ LtcLogProgress convert(const Progress &progress) {
 }
 } // namespace
 
+void Logger::begin(const Progress &progress, bool evaluated) {
+  bool has = api->size >= offsetof(LtcLoggerApi, begin) + sizeof(void *);
+  if (silent || !has || !api->begin)
+    return;
+  LtcLogProgress at = convert(progress);
+  LtcLogBegin begin = {sizeof begin, &at, evaluated};
+  char words[1024] = "";
+  LtcLoggerError error = {sizeof error, words, sizeof words};
+  check(api->begin(logger, &begin, &error), words);
+}
+
 void Logger::step(const StepReport &report) {
   bool has = api->size >= offsetof(LtcLoggerApi, step) + sizeof(void *);
   if (silent || !has || !api->step)

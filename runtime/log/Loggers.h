@@ -22,6 +22,7 @@ public:
   Logger(const Logger &) = delete;
   Logger &operator=(const Logger &) = delete;
 
+  void begin(const Progress &progress, bool evaluated);
   void step(const StepReport &report);
   void eval(const EvalReport &report);
 

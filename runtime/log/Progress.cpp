@@ -59,6 +59,12 @@ public:
     return {};
   }
 
+  void onBegin(const Progress &progress, bool evaluated) override {
+    for (auto &logger : loggers)
+      logger->begin(progress, evaluated);
+    before = progress;
+  }
+
   void onStep(const StepReport &step) override {
     for (auto &logger : loggers)
       logger->step(step);

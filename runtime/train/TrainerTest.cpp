@@ -160,6 +160,41 @@ TEST_F(Train, aSignalSavesAndTheNextRunGoesOn) {
   EXPECT_EQ(second.weights, expected);
 }
 
+TEST_F(Train, anEvaluationThatASignalCameBeforeIsMadeUp) {
+  ToyRun first;
+  first.listener.each = [](const StepReport &report) {
+    if (report.progress.step == 20)
+      ::raise(SIGINT);
+  };
+  ASSERT_TRUE(first.run(folder)) << first.error;
+  EXPECT_EQ(first.outcome.progress.step, 20);
+  EXPECT_EQ(first.listener.evals.size(), 0u);
+  ToyRun second;
+  ASSERT_TRUE(second.run(folder)) << second.error;
+  ASSERT_EQ(second.listener.evals.size(), 2u);
+  EXPECT_EQ(second.listener.evals[0].progress.step, 20);
+  ToyRun third; // finished: nothing is evaluated or said again
+  ASSERT_TRUE(third.run(folder)) << third.error;
+  EXPECT_EQ(third.listener.evals.size(), 0u);
+}
+
+TEST_F(Train, aCheckpointOfTheSameStepIsReplaced) {
+  ToyRun run;
+  ASSERT_TRUE(run.run(folder)) << run.error;
+  auto device = Device::open("cpu", 1);
+  auto program = Program::load(run.file, **device);
+  ASSERT_TRUE(program);
+  Manifest manifest;
+  manifest.progress.step = 40;
+  manifest.seed = 77;
+  ASSERT_TRUE(saveCheckpoint(snapshot(**program), manifest, folder, 1));
+  ASSERT_EQ(listCheckpoints(folder).size(), 1u);
+  FoundCheckpoint found = findCheckpoint(folder);
+  EXPECT_EQ(found.manifest.seed, 77);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder / "checkpoints"), {}),
+            1);
+}
+
 TEST_F(Train, aDamagedCheckpointIsPassedOver) {
   std::vector<float> expected = reference();
   ToyRun first;

@@ -35,6 +35,8 @@ struct CompileJob {
 };
 /// Opens libLtcCompiler.so and compiles; prints diagnostics. False: errors.
 bool compile(const CompileJob &job);
+/// The same in a process of its own, with which the compiler's memory goes.
+bool compileApart(const CompileJob &job);
 /// Where the compiler would be opened from, or "".
 std::filesystem::path compilerLibrary();
 

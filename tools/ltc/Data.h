@@ -13,4 +13,7 @@ DataOptions trainingData(const artifact::ArtifactT &table,
 std::vector<std::pair<std::string, DataOptions>>
 evaluationData(const artifact::ArtifactT &table);
 
+/// Parameters, FLOPs, micro batch, for a person.
+void printSummary(const artifact::ArtifactT &table);
+
 } // namespace ltc::tool

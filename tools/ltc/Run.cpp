@@ -73,37 +73,28 @@ void summarise(const artifact::ArtifactT &table, const Program &program,
                 shortFlops(peaks.flops).c_str(), peaks.how);
 }
 
-/// The artifact that a run reads, and where it comes from.
-struct Opened {
-  ArtifactFile file;
-  bool temporary = false; ///< compiled from a spec just now
-  std::filesystem::path path;
-};
-
-/// A spec is compiled each time, so that the artifact is always the spec's.
-Opened openJob(const RunJob &job) {
-  if (!isSpec(job.path)) {
-    auto path = artifactOf(job.path);
-    return {orLeave(ArtifactFile::open(path)), false, path};
-  }
-  auto path = std::filesystem::temp_directory_path() /
-              ("ltc-run-" + std::to_string(getpid()) + ".ltca");
-  if (!compile({job.path, path, "", "", ""}))
+/// A spec is compiled each time, so that what runs is what it says. The file
+/// has no name any more once it is mapped.
+ArtifactFile openProgram(const std::string &path) {
+  if (!isSpec(path))
+    return orLeave(ArtifactFile::open(artifactOf(path)));
+  auto temporary = std::filesystem::temp_directory_path() /
+                   ("ltc-run-" + std::to_string(getpid()) + ".ltca");
+  if (!compileApart({path, temporary, "", "", ""}))
     std::exit(1);
-  auto file = ArtifactFile::open(path); // mapped: the name may go
-  std::filesystem::remove(path);
-  return {orLeave(std::move(file)), true, path};
+  auto opened = ArtifactFile::open(temporary);
+  std::filesystem::remove(temporary);
+  return orLeave(std::move(opened));
 }
 
 /// What `ltc generate RUN` and `ltc run RUN` need: the artifact, in the run's
 /// folder. A copy, since a link would change with the file it is made of.
-void keepArtifact(const Opened &opened, const std::string &folder) {
+void keepArtifact(const ArtifactFile &file, const std::string &folder) {
   std::filesystem::path kept = std::filesystem::path(folder) / "artifact.ltca";
-  std::error_code ignored;
-  if (!opened.temporary &&
-      std::filesystem::equivalent(opened.path, kept, ignored))
+  std::span<const char> bytes = file.bytes();
+  if (auto old = examineFile(kept);
+      old && *old == FileFacts{bytes.size(), hashBytes(bytes)})
     return;
-  std::span<const char> bytes = opened.file.bytes();
   orLeave(writeFile(kept, std::span(&bytes, 1)));
 }
 
@@ -120,8 +111,7 @@ RunOptions optionsOf(const RunJob &job, artifact::ArtifactT &table) {
 }
 
 void run(const RunJob &job) {
-  Opened opened = openJob(job);
-  ArtifactFile &file = opened.file;
+  ArtifactFile file = openProgram(job.path);
   RunOptions options = optionsOf(job, file.program);
   auto device = orLeave(Device::open("cpu", options.threads));
   auto program = orLeave(Program::load(file, *device));
@@ -144,7 +134,7 @@ void run(const RunJob &job) {
                                    options.loggers}));
   inputs.listener = listener.get();
   auto trainer = orLeave(Trainer::create(*program, options, inputs));
-  keepArtifact(opened, options.folder);
+  keepArtifact(file, options.folder);
   Outcome outcome = orLeave(trainer->run());
   listener.reset();
   auto curve = drawCurve(options.folder + "/metrics.jsonl");

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/ltc/Commands.h"
 #include "runtime/base/Compiler.h"
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <dlfcn.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 namespace ltc::tool {
 
@@ -53,6 +58,26 @@ bool compile(const CompileJob &job) {
                                print,
                                nullptr};
   return openCompiler()(&request) == 0;
+}
+
+bool compileApart(const CompileJob &job) {
+  std::fflush(nullptr);
+  pid_t child = fork();
+  if (child < 0)
+    return compile(job);
+  if (child == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    bool done = compile(job);
+    std::fflush(nullptr);
+    _exit(done ? 0 : 1);
+  }
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+    continue;
+  if (WIFSIGNALED(status))
+    leave(fail("the compiler was ended by signal " +
+               std::to_string(WTERMSIG(status))));
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 bool isSpec(const std::filesystem::path &path) {

@@ -21,6 +21,12 @@ int main(int argc, char **argv) {
   addExport(app);
   addBatches(app);
   addDoctor(app);
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError &error) {
+    return app.exit(error);
+  } catch (const std::exception &error) { // of the file system, of memory
+    leave(ltc::fail(error.what()));
+  }
   return 0;
 }

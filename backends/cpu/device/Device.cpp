@@ -166,13 +166,15 @@ static int loadModule(LtcDevice *device, const void *bytes, uint64_t size,
       break;
     done += n;
   }
+  std::string why = done == size ? "" : std::strerror(errno);
   std::string path = "/proc/self/fd/" + std::to_string(fd);
   void *handle = done == size ? dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)
                               : nullptr;
-  const char *why = done == size ? dlerror() : "no memory";
+  if (done == size && !handle)
+    why = dlerror();
   close(fd);
   if (!handle)
-    return failWith(device, "the kernels cannot be loaded: %s", why);
+    return failWith(device, "the kernels cannot be loaded: %s", why.c_str());
   *module = reinterpret_cast<LtcModule *>(handle);
   device->modules.insert(*module);
   return 0;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // metrics.jsonl in the run's folder: one JSON object a step or evaluation.
-// A resumed run's first line decides what an earlier one leaves in the file:
-// lines of the same attempts and later are dropped.
+// A resumed run drops what is told again.
 #include "plugins/sdk/cpp/Logger.h"
 #include <cerrno>
 #include <cstdio>
@@ -29,6 +28,10 @@ public:
       std::fclose(file);
   }
 
+  void begin(const LtcLogBegin &begin) {
+    keepUntil(begin.progress->attempt, begin.evaluated != 0);
+  }
+
   void step(const LtcLogStep &step) {
     const LtcLogProgress &at = *step.progress;
     Json line = {{"step", at.step},
@@ -43,7 +46,7 @@ public:
                  {"data_seconds", step.dataSeconds},
                  {"elapsed", at.elapsed}};
     addTerms(line, step.terms, step.termCount);
-    write(line, at.attempt);
+    write(line);
   }
 
   void eval(const LtcLogEval &eval) {
@@ -53,7 +56,7 @@ public:
                  {"eval_loss", eval.loss},
                  {"eval_tokens", eval.tokens}};
     addTerms(line, eval.terms, eval.termCount);
-    write(line, eval.progress->attempt);
+    write(line);
   }
 
 private:
@@ -67,9 +70,8 @@ private:
       line["terms"][term.name] = term.value;
     }
   }
-  void write(const Json &line, int64_t attempt) {
+  void write(const Json &line) {
     if (!file) {
-      keepUntil(attempt);
       file = std::fopen(path.c_str(), "a");
       if (!file)
         failed("cannot write");
@@ -80,9 +82,10 @@ private:
     if (std::fprintf(file, "%s\n", text.c_str()) < 0 || std::fflush(file))
       failed("cannot write");
   }
-  /// Leaves the whole lines of earlier attempts; under a name of its own
-  /// first, so that a crash loses nothing.
-  void keepUntil(int64_t attempt) const {
+  /// Leaves the whole lines of attempts up to this one, evaluations after it
+  /// only if they count; under a name of its own first, so that a crash loses
+  /// nothing.
+  void keepUntil(int64_t attempt, bool evaluated) const {
     std::ifstream old(path);
     if (!old)
       return;
@@ -90,7 +93,11 @@ private:
     std::ofstream kept(fresh);
     for (std::string line; std::getline(old, line);) {
       auto json = nlohmann::json::parse(line, nullptr, false);
-      if (json.is_object() && json.value("attempt", int64_t(0)) < attempt)
+      if (!json.is_object())
+        continue;
+      int64_t at = json.value("attempt", int64_t(0));
+      if (at < attempt ||
+          (at == attempt && (evaluated || !json.contains("eval_loss"))))
         kept << line << "\n";
     }
     kept.close();

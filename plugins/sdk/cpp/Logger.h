@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes a logger's C table from a C++ class with: static constexpr char
 // name[]; static T *open(const std::string &config); void step(const
-// LtcLogStep &); void eval(const LtcLogEval &). They throw std::exception;
+// LtcLogStep &); void eval(const LtcLogEval &); void begin(const LtcLogBegin
+// &). They throw std::exception;
 // what it says reaches the user.
 #pragma once
 #include "plugins/sdk/Logger.h"
@@ -28,6 +29,10 @@ template <typename T> const LtcLoggerApi *loggerApi() {
       [](LtcLogger *logger, const LtcLogEval *eval, LtcLoggerError *error) {
         return guarded(error,
                        [&] { reinterpret_cast<T *>(logger)->eval(*eval); });
+      },
+      [](LtcLogger *logger, const LtcLogBegin *begin, LtcLoggerError *error) {
+        return guarded(error,
+                       [&] { reinterpret_cast<T *>(logger)->begin(*begin); });
       }};
   return &api;
 }
