@@ -51,6 +51,12 @@ TEST(Golden, qwen2IsLlamaWithBiases) {
 
 TEST(Golden, gpt2) { expectModel("gpt2", request("gpt2", tinyGpt2())); }
 
+TEST(Golden, functionsThatNoModelCalls) {
+  Request ask = request("functions", {{"vocab", "11"}, {"d", "8"}, {"heads", "2"}});
+  ask.texts = {{"functions.ltc", kFunctions}};
+  expectModel("functions", ask);
+}
+
 // 80 elements that decay and 48 that do not.
 const char *kToy = R"(
 model toy(vocab, d, e)
@@ -60,12 +66,12 @@ param g[e]        init ones
 return a[tokens over vocab] @ a
 )";
 
-void expectOptimizer(const std::string &name, TextUse optimizer) {
+void expectOptimizer(const std::string &name, TextUse optimizer,
+                     TextUse schedule) {
   Request ask = request("toy", {{"vocab", "10"}, {"d", "8"}, {"e", "48"}});
   ask.texts = {{"toy.ltc", kToy}};
   ask.optimizer = optimizer;
-  ask.schedule = use("cosine", {{"peak", "0.01"}, {"warmup", "2"}, {"total", "10"}},
-                     "train.schedule");
+  ask.schedule = schedule;
   ask.clip->value = 0.5;
   TestProgram program(ask);
   ASSERT_TRUE(program.built.module);
@@ -84,7 +90,7 @@ void expectOptimizer(const std::string &name, TextUse optimizer) {
       values[state + ("state" + group)] = zeros;
   }
   nlohmann::json want = golden("golden/golden.json", name);
-  for (int step = 1; step <= 4; ++step) {
+  for (int step = 1; step <= int(want["rates"].size()); ++step) {
     for (int g = 0; g < 2; ++g) {
       HostTensor gradient({sizes[g]});
       for (int64_t i = 0; i < sizes[g]; ++i)
@@ -108,17 +114,32 @@ void expectOptimizer(const std::string &name, TextUse optimizer) {
                   want["weights"][g][i].get<double>(), kClose);
 }
 
-TEST(Golden, adamw) { expectOptimizer("adamw", use("adamw", {}, "train.o")); }
-TEST(Golden, sgdWithMomentum) {
-  expectOptimizer("sgd", use("sgd", {{"momentum", "0.9"}, {"weight_decay", "0.1"}},
-                      "train.o"));
+TextUse schedule(const std::string &name) {
+  Settings settings = {{"peak", "0.01"}, {"warmup", "2"}};
+  if (name != "constant")
+    settings.push_back({"total", "10"});
+  return use(name, settings, "train.schedule");
 }
-TEST(Golden, sgdNesterov) {
+
+TEST(Golden, adamwWithCosine) {
+  expectOptimizer("adamw", use("adamw", {}, "train.o"), schedule("cosine"));
+}
+TEST(Golden, sgdWithMomentumAndLinear) {
+  expectOptimizer("sgd", use("sgd", {{"momentum", "0.9"}, {"weight_decay", "0.1"}},
+                      "train.o"),
+                  schedule("linear"));
+}
+TEST(Golden, sgdNesterovWithConstant) {
   expectOptimizer("nesterov",
                   use("sgd", {{"momentum", "0.9"},
                               {"weight_decay", "0.1"},
                               {"nesterov", "true"}},
-                      "train.o"));
+                      "train.o"),
+                  schedule("constant"));
+}
+TEST(Golden, sgdPlain) {
+  expectOptimizer("plain", use("sgd", {{"weight_decay", "0.1"}}, "train.o"),
+                  schedule("cosine"));
 }
 
 TEST(Golden, aStepThatIsNotFiniteChangesNothing) {

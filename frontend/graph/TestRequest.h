@@ -40,6 +40,22 @@ inline Settings tinyGpt2() {
           {"heads", "2"},  {"positions", "6"}, {"ffn", "12"}};
 }
 
+/// golden/make.py's Functions.
+inline const char *const kFunctions = R"(
+model functions(vocab, d, heads, k = d / heads)
+input tokens[b, t]: token, position[b, t], document[b, t]
+param a[vocab, d]       init normal(0.02)  as "a"
+param wq[(heads k), d]  init normal(0.02)  as "wq"
+param wo[d, (heads k)]  init normal(0.02)  as "wo"
+x = a[tokens over vocab]
+q = x @ wq
+y = relu(x) + 0.9 * sigmoid(x) + 0.8 * softplus(x) + 0.7 * log_sigmoid(x) +
+    0.6 * gelu(x) + 0.5 * softmax[d](x) + 0.4 * log_softmax[d](x) +
+    rotary[d](x, position, layout = interleaved) +
+    attention(q, q, q, keep = within(document)) @ wo
+return y @ a
+)";
+
 /// A tiny model, cross entropy, adamw and cosine.
 inline Request request(const std::string &model, Settings settings) {
   Request result;

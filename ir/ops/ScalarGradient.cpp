@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One rule a scalar op. d is the gradient of the op's result y; x0, x1 its
-// operands. At a kink the gradient is that of the first operand.
+// operands. At a kink: PyTorch's choice, which no order of operands changes.
 #include "ir/ops/ScalarGradient.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -53,11 +53,21 @@ void selectRule(Sweep &s, Operation &op, Value d) {
   FLOW(2, s.pick(x(op, 0), s.number(d, 0), d));
 }
 
-/// maximum and minimum: d goes to the operand that was taken.
+/// maximum and minimum: d goes to the operand that was taken; equals share it.
 void takeRule(Sweep &s, Operation &op, Value d, arith::CmpFPredicate first) {
-  Value zero = s.number(d, 0), taken = s.is(first, x(op, 0), x(op, 1));
-  FLOW(0, s.pick(taken, d, zero));
-  FLOW(1, s.pick(taken, zero, d));
+  Value zero = s.number(d, 0), half = s.mul(d, 0.5);
+  Value equal = s.is(arith::CmpFPredicate::OEQ, x(op, 0), x(op, 1));
+  Value taken = s.is(first, x(op, 0), x(op, 1));
+  FLOW(0, s.pick(equal, half, s.pick(taken, d, zero)));
+  FLOW(1, s.pick(equal, half, s.pick(taken, zero, d)));
+}
+
+/// |x|: d times the sign of x, 0 at 0.
+void absRule(Sweep &s, Operation &op, Value d) {
+  using P = arith::CmpFPredicate;
+  Value zero = s.number(d, 0);
+  FLOW(0, s.pick(s.is(P::OEQ, x(op, 0), zero), zero,
+                 s.pick(s.is(P::OLT, x(op, 0), zero), s.neg(d), d)));
 }
 
 void powRule(Sweep &s, Operation &op, Value d) {
@@ -126,9 +136,7 @@ const llvm::StringMap<Rule> &mathRules() {
        RULE(FLOW(0, s.neg(s.mul(
                         d, math::SinOp::create(s.b, s.loc, x(op, 0))))))},
       {"math.powf", powRule},
-      {"math.absf", RULE(FLOW(0, s.pick(s.is(arith::CmpFPredicate::OLT,
-                                             x(op, 0), s.number(d, 0)),
-                                        s.neg(d), d)))},
+      {"math.absf", absRule},
       {"math.erf",
        RULE(FLOW(0, s.mul(s.mul(d, M_2_SQRTPI),
                           math::ExpOp::create(

@@ -46,6 +46,36 @@ TEST(Gradient, everyScalarOp) {
     checkScalar(std::string("%r = ") + op + " %a : f32", -1.7, -0.3);
 }
 
+/// d of sum(coef * f(x, y)) / d x at x = y = `at`, over coef.
+double slopeAt(const std::string &scalar, double at) {
+  Harness h;
+  h.weights["w"] = h.inverse["t"] = 1;
+  if (!h.parse(lossOf({{"x", "1xf32"}, {"y", "1xf32"}},
+                      R"(%out = ltc.map(%x, %y) maps [affine_map<(i) -> (i)>,
+                                                      affine_map<(i) -> (i)>] {
+                         ^bb0(%a: f32, %b: f32):
+                         )" + scalar + R"(
+                           ltc.yield %r : f32
+                         } : (tensor<1xf32>, tensor<1xf32>) -> tensor<1xf32>)",
+                      "1xf32", 1)))
+    return NAN;
+  h.inputs["x"] = h.inputs["y"] = HostTensor({1}, at);
+  h.fill(0.3, 1.7);
+  if (!h.differentiate())
+    return NAN;
+  return h.run("accumulate")["gradient x"].data[0] / h.inputs["coef"].data[0];
+}
+
+TEST(Gradient, atKinksIsPyTorchs) {
+  for (const char *op : {"maximumf", "minimumf", "maxnumf", "minnumf"})
+    for (const char *operands : {" %a, %b", " %b, %a"})
+      EXPECT_EQ(slopeAt(std::string("%r = arith.") + op + operands + " : f32",
+                        0.7),
+                0.5)
+          << op << operands;
+  EXPECT_EQ(slopeAt("%r = math.absf %a : f32", 0), 0);
+}
+
 TEST(Gradient, chooserCastsAndFlatOps) {
   checkScalar("%c = arith.cmpf ogt, %a, %b : f32\n"
               "%s = arith.mulf %a, %b : f32\n"

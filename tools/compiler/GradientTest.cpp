@@ -75,6 +75,10 @@ void expectGradients(Stage stage) {
   llama.model.settings.push_back({"qkv_bias", "true", specLine(9)});
   expectGradients("qwen2", llama, stage);
   expectGradients("gpt2", request("gpt2", tinyGpt2()), stage);
+  graph::Request functions = request(
+      "functions", {{"vocab", "11"}, {"d", "8"}, {"heads", "2"}});
+  functions.texts = {{"functions.ltc", kFunctions}};
+  expectGradients("functions", functions, stage);
 }
 
 TEST(Gradients, arePyTorchsAfterDifferentiation) {

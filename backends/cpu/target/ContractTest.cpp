@@ -80,9 +80,13 @@ TEST(Contract, appliesEpilogueAndAccumulates) {
 
 TEST(Contract, groupsAndBatches) {
   KernelRunner runner;
-  for (int64_t head : {4, 16, 20, 64}) {
+  std::mt19937 random(10);
+  for (int i = 0; i < 10; ++i) {
+    auto pick = [&](int64_t most) { return int64_t(1 + random() % most); };
+    const int64_t heads[] = {4, 16, 20, 64, pick(40)};
     // h[b,t,d] wq[heads,k,d] -> q[b,t,heads,k], with a bias over k
-    std::vector<int64_t> s = {2, 5, 3, head, 24};
+    std::vector<int64_t> s = {pick(3), pick(9), pick(4), heads[i % 5],
+                              pick(40)};
     runner.check(contraction(s, {0, 1, 4}, {2, 3, 4}, {0, 1, 2, 3}), 1);
     runner.check(contraction(s, {0, 1, 4}, {2, 3, 4}, {0, 1, 2, 3}, "e"), 2, 4e-6);
     // dwq[heads,k,d] = sum_bt dq h;  o[b,t,d] = sum_hk a[b,t,h,k] wo[d,h,k]
@@ -97,6 +101,11 @@ TEST(Contract, sumsLongDimensionsByBlocks) {
   KernelRunner runner;
   runner.check(contraction({9, 70, 3001}, {0, 2}, {2, 1}, {0, 1}, "e"), 1, 4e-6);
   runner.check(contraction({600, 50, 1600}, {2, 0}, {2, 1}, {0, 1}), 2);
+  std::mt19937 random(11);
+  for (int i = 0; i < 20; ++i) {
+    int64_t m = 1 + random() % 20, n = 1 + random() % 40, k = 1000 + random() % 2000;
+    runner.check(contraction({m, n, k}, {0, 2}, {1, 2}, {0, 1}), i, 4e-6);
+  }
 }
 
 TEST(Scatter, addsRowsInOrder) {
@@ -125,13 +134,16 @@ TEST(Scatter, addsRowsInOrder) {
 
 TEST(Gather, readsRowsOfATable) {
   KernelRunner runner;
-  for (int64_t d : {1, 16, 33, 192}) {
-    std::string T = tensor({11, d}), I = tensor({2, 5}, "i32"), O = tensor({2, 5, d});
+  std::mt19937 random(12);
+  for (int i = 0; i < 20; ++i) {
+    const int64_t widths[] = {1, 16, 192, int64_t(1 + random() % 90)};
+    int64_t d = widths[i % 4], v = 1 + random() % 50, n = 1 + random() % 9;
+    std::string T = tensor({v, d}), I = tensor({2, n}, "i32"), O = tensor({2, n, d});
     runner.check("ltc.kernel @k (" + T + ", " + I + ") -> " + O +
                      " inplace [-1] {\n^bb0(%t: " + T + ", %i: " + I +
                      "):\n  %y = ltc.gather %t at %i : " + T + ", " + I + " -> " +
                      O + "\n  ltc.yield %y : " + O + "\n}",
-                 int(d), 0, 11);
+                 i, 0, int(v));
   }
 }
 

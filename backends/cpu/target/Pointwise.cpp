@@ -185,13 +185,19 @@ LogicalResult Pointwise::analyse() {
       return failure();
     shape.rowReduces.push_back(reduce);
   }
-  // The widest value gives the sizes of P; without reductions every dimension
-  // but the last is one.
+  // The widest value that is stored or reduced gives the sizes of P; what it is
+  // computed from may be ordered otherwise. Without reductions every dimension
+  // but the last is a row's.
   ArrayRef<int64_t> widest;
-  for (Operation &op : kernel.getBody().front().without_terminator())
-    for (Value value : llvm::concat<Value>(op.getOperands(), op.getResults()))
-      if (shapeOf(value).size() > widest.size())
-        widest = shapeOf(value);
+  auto see = [&](Value value) {
+    if (shapeOf(value).size() > widest.size())
+      widest = shapeOf(value);
+  };
+  for (ReduceOp reduce : reduces)
+    see(reduce.getInput());
+  for (Value value : yields(kernel))
+    if (!isFinal(value))
+      see(value);
   if (shape.flat)
     pRank = 0;
   if (pRank < 0)
@@ -336,7 +342,8 @@ void Pointwise::emitStores(const Indices &prefix, Value tile,
       continue;
     Value tensor = value, pointer = results[n];
     RankedTensorType type = tensorType(tensor);
-    if (!type.getShape().take_front(shape.p.size()).equals(shape.p)) {
+    if (type.getRank() < int64_t(shape.p.size()) ||
+        !type.getShape().take_front(shape.p.size()).equals(shape.p)) {
       problem = "a result does not have the kernel's row dimensions";
       return;
     }

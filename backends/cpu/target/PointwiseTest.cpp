@@ -129,14 +129,22 @@ ltc.kernel @flat (tensor<$Nxf32>, tensor<$Nxf32>, tensor<f64>) -> (tensor<$Nxf32
     %q = arith.subf %a, %p : f32
     ltc.yield %q : f32
   } : (tensor<$Nxf32>, tensor<$Nxf32>, tensor<f64>) -> tensor<$Nxf32>
-  %n = ltc.reduce sum %g over [0] : tensor<$Nxf32> -> tensor<f32>
+  %sq = ltc.map(%g) maps [affine_map<(n) -> (n)>] {
+  ^bb0(%a: f32):
+    %p = arith.mulf %a, %a : f32
+    ltc.yield %p : f32
+  } : (tensor<$Nxf32>) -> tensor<$Nxf32>
+  %n = ltc.reduce sum %sq over [0] : tensor<$Nxf32> -> tensor<f32>
   ltc.yield %y, %n : tensor<$Nxf32>, tensor<f32>
 })";
 
 TEST(Pointwise, runsFlatKernelsOverChunks) {
   KernelRunner runner;
+  std::mt19937 random(4);
   for (int64_t n : {1, 15, 16, 17, 100, 32768, 70001})
     runner.check(with(kFlat, {{'N', n}}), int(n), 3e-6);
+  for (int i = 0; i < 20; ++i)
+    runner.check(with(kFlat, {{'N', 1 + random() % 3000}}), i, 3e-6);
 }
 
 const char *kRotary = R"(
@@ -161,9 +169,162 @@ ltc.kernel @rotary (tensor<2x$Tx3x$Kxf32>, tensor<$Tx$Hxf32>) -> tensor<2x$Tx3x$
 
 TEST(Pointwise, slicesAndJoinsWithoutCopies) {
   KernelRunner runner;
-  for (int64_t half : {1, 3, 8, 16, 20, 32})
+  for (int64_t half : {1, 3, 8, 16, 20, 24, 32, 33, 40, 64})
     for (int64_t t : {1, 5})
       runner.check(with(kRotary, {{'T', t}, {'H', half}, {'K', 2 * half}}), t);
+}
+
+const char *kPermuted = R"(
+ltc.kernel @permuted (tensor<$Ax$Bx$Cxf32>, tensor<$Cx$Axf32>, tensor<f32>) -> (tensor<$Cx$Ax$Bxf32>, tensor<$Cx$Axf32>)
+    inplace [-1, -1] {
+^bb0(%x: tensor<$Ax$Bx$Cxf32>, %y: tensor<$Cx$Axf32>, %s: tensor<f32>):
+  %z = ltc.map(%x, %y, %s) maps [affine_map<(c, a, b) -> (a, b, c)>,
+      affine_map<(c, a, b) -> (c, a)>, affine_map<(c, a, b) -> ()>] {
+  ^bb0(%p: f32, %q: f32, %r: f32):
+    %i = ltc.index 2 : i32
+    %f = arith.sitofp %i : i32 to f32
+    %u = arith.mulf %p, %q : f32
+    %v = arith.mulf %f, %r : f32
+    %w = arith.addf %u, %v : f32
+    ltc.yield %w : f32
+  } : (tensor<$Ax$Bx$Cxf32>, tensor<$Cx$Axf32>, tensor<f32>) -> tensor<$Cx$Ax$Bxf32>
+  %t = ltc.map(%y) maps [affine_map<(c, a) -> (c, a)>] {
+  ^bb0(%p: f32):
+    %q = arith.negf %p : f32
+    ltc.yield %q : f32
+  } : (tensor<$Cx$Axf32>) -> tensor<$Cx$Axf32>
+  ltc.yield %z, %t : tensor<$Cx$Ax$Bxf32>, tensor<$Cx$Axf32>
+})";
+
+const char *kPermutedSum = R"(
+ltc.kernel @permuted (tensor<$Ax$Bx$Cxf32>) -> tensor<$Cx$Axf32>
+    inplace [-1] {
+^bb0(%x: tensor<$Ax$Bx$Cxf32>):
+  %z = ltc.map(%x) maps [affine_map<(c, a, b) -> (a, b, c)>] {
+  ^bb0(%p: f32):
+    %q = arith.mulf %p, %p : f32
+    ltc.yield %q : f32
+  } : (tensor<$Ax$Bx$Cxf32>) -> tensor<$Cx$Ax$Bxf32>
+  %s = ltc.reduce sum %z over [2] : tensor<$Cx$Ax$Bxf32> -> tensor<$Cx$Axf32>
+  ltc.yield %s : tensor<$Cx$Axf32>
+})";
+
+TEST(Pointwise, readsPermutedAndBroadcastOperands) {
+  KernelRunner runner;
+  std::mt19937 random(5);
+  for (int i = 0; i < 40; ++i)
+    runner.check(with(i % 2 ? kPermuted : kPermutedSum,
+                      {{'A', 1 + random() % 9},
+                       {'B', 1 + random() % 50},
+                       {'C', 1 + random() % 50}}),
+                 i);
+}
+
+const char *kExtremes = R"(
+ltc.kernel @extremes (tensor<$Bx$Cx$Txf32>) -> (tensor<$Bxf32>, tensor<$Bxf32>, tensor<$Bx$Cx$Txf32>)
+    inplace [-1, -1, -1] {
+^bb0(%x: tensor<$Bx$Cx$Txf32>):
+  %low = ltc.reduce min %x over [1, 2] : tensor<$Bx$Cx$Txf32> -> tensor<$Bxf32>
+  %high = ltc.reduce max %x over [1, 2] : tensor<$Bx$Cx$Txf32> -> tensor<$Bxf32>
+  %y = ltc.map(%x, %low, %high) maps [affine_map<(b, c, t) -> (b, c, t)>,
+      affine_map<(b, c, t) -> (b)>, affine_map<(b, c, t) -> (b)>] {
+  ^bb0(%a: f32, %l: f32, %h: f32):
+    %c = arith.cmpf oeq, %a, %h : f32
+    %d = arith.subf %a, %l : f32
+    %e = arith.select %c, %h, %d : f32
+    ltc.yield %e : f32
+  } : (tensor<$Bx$Cx$Txf32>, tensor<$Bxf32>, tensor<$Bxf32>) -> tensor<$Bx$Cx$Txf32>
+  ltc.yield %low, %high, %y : tensor<$Bxf32>, tensor<$Bxf32>, tensor<$Bx$Cx$Txf32>
+})";
+
+TEST(Pointwise, findsExtremesOfRows) {
+  KernelRunner runner;
+  std::mt19937 random(6);
+  for (int i = 0; i < 20; ++i)
+    runner.check(with(kExtremes, {{'B', 1 + random() % 9},
+                                  {'C', 1 + random() % 5},
+                                  {'T', 1 + random() % 70}}),
+                 i);
+}
+
+const char *kShift = R"(
+ltc.kernel @shift (tensor<2x$Tx$Dxf32>, tensor<2x$Txi32>) -> tensor<2x$Tx$Dxf32>
+    inplace [-1] {
+^bb0(%x: tensor<2x$Tx$Dxf32>, %d: tensor<2x$Txi32>):
+  %y = ltc.shift %x by $O along 1 within %d : tensor<2x$Tx$Dxf32>, tensor<2x$Txi32> -> tensor<2x$Tx$Dxf32>
+  %z = ltc.shift %x by $P along 2 : tensor<2x$Tx$Dxf32> -> tensor<2x$Tx$Dxf32>
+  %s = ltc.map(%y, %z) maps [affine_map<(b, t, d) -> (b, t, d)>,
+      affine_map<(b, t, d) -> (b, t, d)>] {
+  ^bb0(%p: f32, %q: f32):
+    %r = arith.subf %p, %q : f32
+    ltc.yield %r : f32
+  } : (tensor<2x$Tx$Dxf32>, tensor<2x$Tx$Dxf32>) -> tensor<2x$Tx$Dxf32>
+  ltc.yield %s : tensor<2x$Tx$Dxf32>
+})";
+
+TEST(Pointwise, shiftsWithinSequencesAndDocuments) {
+  KernelRunner runner;
+  std::mt19937 random(7);
+  for (int i = 0; i < 24; ++i)
+    runner.check(with(kShift, {{'T', 1 + random() % 40},
+                               {'D', 1 + random() % 70},
+                               {'O', i % 6 - 3},
+                               {'P', i % 4 - 2}}),
+                 i, 2e-6, 2);
+}
+
+const char *kRegroup = R"(
+ltc.kernel @regroup (tensor<$Bx$Cxf32>, tensor<$Ax$Kxf32>) -> tensor<$Bx$Ax$Kxf32>
+    inplace [-1] {
+^bb0(%x: tensor<$Bx$Cxf32>, %g: tensor<$Ax$Kxf32>):
+  %o = ltc.reshape %x : tensor<$Bx$Cxf32> -> tensor<$Bx$Ax$Kxf32>
+  %y = ltc.map(%o, %g) maps [affine_map<(b, a, k) -> (b, a, k)>,
+      affine_map<(b, a, k) -> (a, k)>] {
+  ^bb0(%p: f32, %q: f32):
+    %r = arith.mulf %p, %q : f32
+    ltc.yield %r : f32
+  } : (tensor<$Bx$Ax$Kxf32>, tensor<$Ax$Kxf32>) -> tensor<$Bx$Ax$Kxf32>
+  ltc.yield %y : tensor<$Bx$Ax$Kxf32>
+})";
+
+TEST(Pointwise, opensGroups) {
+  KernelRunner runner;
+  std::mt19937 random(8);
+  for (int i = 0; i < 20; ++i) {
+    int64_t a = 1 + random() % 7, k = 1 + random() % 50;
+    runner.check(with(kRegroup, {{'B', 1 + random() % 30},
+                                 {'A', a},
+                                 {'K', k},
+                                 {'C', a * k}}),
+                 i);
+  }
+}
+
+const char *kParts = R"(
+ltc.kernel @parts (tensor<$Bx$Mxf32>, tensor<$Bx$Nxf32>, tensor<$Bx$Oxf32>) -> tensor<$Bx$Sxf32>
+    inplace [-1] {
+^bb0(%x: tensor<$Bx$Mxf32>, %y: tensor<$Bx$Nxf32>, %z: tensor<$Bx$Oxf32>):
+  %j = ltc.join %x, %y, %z along 1 : tensor<$Bx$Mxf32>, tensor<$Bx$Nxf32>, tensor<$Bx$Oxf32> -> tensor<$Bx$Sxf32>
+  %s = ltc.map(%j) maps [affine_map<(b, c) -> (b, c)>] {
+  ^bb0(%p: f32):
+    %r = arith.negf %p : f32
+    ltc.yield %r : f32
+  } : (tensor<$Bx$Sxf32>) -> tensor<$Bx$Sxf32>
+  ltc.yield %s : tensor<$Bx$Sxf32>
+})";
+
+TEST(Pointwise, joinsPartsOfAnyWidth) {
+  KernelRunner runner;
+  std::mt19937 random(9);
+  for (int i = 0; i < 20; ++i) {
+    int64_t m = 1 + random() % 40, n = 1 + random() % 40, o = 1 + random() % 40;
+    runner.check(with(kParts, {{'B', 1 + random() % 20},
+                               {'M', m},
+                               {'N', n},
+                               {'O', o},
+                               {'S', m + n + o}}),
+                 i, 0);
+  }
 }
 
 } // namespace

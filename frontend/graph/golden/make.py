@@ -4,12 +4,16 @@
 library's texts on tiny models. Weights follow a formula (see weight), so only
 results are stored. Run by hand after `pip install torch transformers`."""
 import json
-import math
 import os
+from types import SimpleNamespace
 
 import torch
+import torch.nn.functional as F
 from transformers import (GPT2Config, GPT2LMHeadModel, LlamaConfig,
                           LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM)
+from transformers.optimization import (
+    get_constant_schedule_with_warmup, get_cosine_with_min_lr_schedule_with_warmup,
+    get_linear_schedule_with_warmup)
 
 # Two rows of six tokens; the second holds documents of four and two tokens.
 TOKENS = [[1, 4, 7, 2, 9, 3], [5, 0, 10, 6, 8, 2]]
@@ -65,7 +69,39 @@ def gradients(model):
     return result
 
 
+class Functions(torch.nn.Module):
+    """What GoldenTest.cpp's kFunctions computes: the functions that no library
+    model calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = torch.nn.Parameter(torch.empty(11, 8))
+        self.wq = torch.nn.Parameter(torch.empty(8, 8))
+        self.wo = torch.nn.Parameter(torch.empty(8, 8))
+
+    def rotate(self, x):
+        """Pairs 2i, 2i + 1 as complex numbers, turned."""
+        position = torch.arange(x.shape[1], dtype=x.dtype)
+        rate = 1e4 ** (-torch.arange(0, 8, 2, dtype=x.dtype) / 8)
+        angle = position[:, None] * rate
+        turn = torch.polar(torch.ones_like(angle), angle)
+        pairs = torch.view_as_complex(x.unflatten(-1, (4, 2)))
+        return torch.view_as_real(pairs * turn).flatten(-2)
+
+    def forward(self, ids):
+        x = self.a[ids]
+        q = (x @ self.wq.T).unflatten(-1, (2, 4)).transpose(1, 2)
+        mixed = F.scaled_dot_product_attention(q, q, q)
+        y = (F.relu(x) + 0.9 * F.sigmoid(x) + 0.8 * F.softplus(x)
+             + 0.7 * F.logsigmoid(x) + 0.6 * F.gelu(x)
+             + 0.5 * F.softmax(x, -1) + 0.4 * F.log_softmax(x, -1)
+             + self.rotate(x)
+             + mixed.transpose(1, 2).flatten(-2) @ self.wo.T)
+        return SimpleNamespace(logits=y @ self.a.T)
+
+
 def models():
+    yield "functions", Functions(), 0.0
     common = dict(vocab_size=11, hidden_size=8, num_hidden_layers=2,
                   num_attention_heads=4, num_key_value_heads=2,
                   intermediate_size=12, rms_norm_eps=1e-5, rope_theta=1e4,
@@ -82,33 +118,38 @@ def models():
         attn_implementation="eager")), 0.0
 
 
-def cosine(step, peak=1e-2, warmup=2, total=10, floor=0.1):
-    if step < warmup:
-        return peak * step / warmup
-    turn = math.pi * min(1, (step - warmup) / (total - warmup))
-    return peak * (floor + (1 - floor) * (1 + math.cos(turn)) / 2)
+SCHEDULES = {
+    "constant": lambda o: get_constant_schedule_with_warmup(o, 2),
+    "linear": lambda o: get_linear_schedule_with_warmup(o, 2, 10),
+    "cosine": lambda o: get_cosine_with_min_lr_schedule_with_warmup(
+        o, 2, 10, min_lr_rate=0.1),
+}
 
 
-def optimizer(kind):
-    """Four steps on two flat tensors, the first of which decays."""
+def optimizer(kind, schedule):
+    """Steps on two flat tensors, the first of which decays. The rate rises for
+    two steps and ends its way at step ten; where transformers' cosine would
+    rise again, ours stays."""
     tensors = [torch.nn.Parameter(weight(g, 48 if g else 80, False))
                for g in range(2)]
     groups = [{"params": [tensors[0]], "weight_decay": 0.1},
               {"params": [tensors[1]], "weight_decay": 0.0}]
     if kind == "adamw":
-        torch_optimizer = torch.optim.AdamW(groups, lr=1, betas=(0.9, 0.95))
+        torch_optimizer = torch.optim.AdamW(groups, lr=1e-2, betas=(0.9, 0.95))
     else:
         torch_optimizer = torch.optim.SGD(
-            groups, lr=1, momentum=0.9, nesterov=kind == "nesterov")
+            groups, lr=1e-2, momentum=0.0 if kind == "plain" else 0.9,
+            nesterov=kind == "nesterov")
+    scheduler = SCHEDULES[schedule](torch_optimizer)
     norms, rates = [], []
-    for step in range(1, 5):
+    for step in range(1, 11 if schedule == "cosine" else 13):
         for g, tensor in enumerate(tensors):
             i = torch.arange(tensor.numel(), dtype=torch.float64)
             tensor.grad = 0.1 * torch.cos(0.9 * i + g + step)
         norms.append(torch.nn.utils.clip_grad_norm_(tensors, 0.5).item())
-        rates.append(cosine(step))
-        for group in torch_optimizer.param_groups:
-            group["lr"] = rates[-1]
+        torch_optimizer._opt_called = True  # its rate at 0 is not used
+        scheduler.step()  # to `step`, which counts from 1
+        rates.append(scheduler.get_last_lr()[0])
         torch_optimizer.step()
     return {"norms": norms, "rates": rates,
             "weights": [t.tolist() for t in tensors]}
@@ -120,8 +161,9 @@ def main():
         model = model.double()
         fill(model)
         golden[name] = run(model, smoothing)
-    for kind in ["adamw", "sgd", "nesterov"]:
-        golden[kind] = optimizer(kind)
+    for kind, schedule in [("adamw", "cosine"), ("sgd", "linear"),
+                           ("nesterov", "constant"), ("plain", "cosine")]:
+        golden[kind] = optimizer(kind, schedule)
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden.json")
     with open(path, "w") as out:
         json.dump(golden, out, indent=1)
