@@ -14,7 +14,7 @@ namespace {
 struct RunJob {
   std::string path;
   std::vector<std::string> settings;
-  bool fresh = false;
+  bool fresh = false, profile = false;
 };
 
 void summarise(const artifact::ArtifactT &table, const Program &program,
@@ -66,6 +66,9 @@ void run(const RunJob &job) {
   auto device = orLeave(Device::open("cpu", options.threads));
   auto program = orLeave(Program::load(file, *device));
   summarise(file.program, *program, options);
+  Profile profile;
+  if (job.profile)
+    program->profileInto(&profile);
 
   auto train = orLeave(openTraining(trainingData(file.program, options)));
   std::vector<std::unique_ptr<Batches>> sets;
@@ -85,6 +88,8 @@ void run(const RunJob &job) {
   auto curve = drawCurve(options.folder + "/metrics.jsonl");
   if (curve)
     std::printf("%s", curve->c_str());
+  if (job.profile)
+    std::printf("%s", profile.table(file.program).c_str());
   if (outcome.finished)
     std::printf("done: %lld steps, %s tokens\n  ltc generate %s --prompt TEXT\n"
                 "  ltc export %s -o FOLDER\n",
@@ -111,6 +116,8 @@ void addRun(CLI::App &app) {
       ->allow_extra_args(false);
   command->add_flag("--fresh", job->fresh,
                     "start anew; old checkpoints are put aside");
+  command->add_flag("--profile", job->profile,
+                    "print time, GFLOP/s and GB/s by kernel at the end");
   command->callback([job] { run(*job); });
 }
 
