@@ -17,12 +17,13 @@ constexpr const char *kPhases[] = {"init", "accumulate", "apply", "evaluate",
 
 class Assembler {
 public:
-  Assembler(ModuleOp module, Target &target)
-      : module(module), target(target),
+  Assembler(ModuleOp module, Target &target, TimingScope &timing)
+      : module(module), target(target), timing(timing),
         result(std::make_unique<artifact::ArtifactT>()),
         layout(module, *result) {}
 
   FailureOr<std::unique_ptr<artifact::ArtifactT>> run() {
+    TimingScope assembly = timing.nest("commands, memory and kernels' loops");
     if (failed(layout.build()))
       return failure();
     native = ModuleOp::create(module.getLoc());
@@ -30,7 +31,8 @@ public:
       if (auto function = module.lookupSymbol<func::FuncOp>(name))
         if (failed(addPhase(function)))
           return failure();
-    auto binary = target.link(*native);
+    assembly.stop();
+    auto binary = target.link(*native, timing);
     if (failed(binary))
       return failure();
     addObject(*binary);
@@ -237,6 +239,7 @@ private:
 
   ModuleOp module;
   Target &target;
+  TimingScope &timing;
   std::unique_ptr<artifact::ArtifactT> result;
   Layout layout;
   OwningOpRef<ModuleOp> native;
@@ -246,9 +249,9 @@ private:
 
 } // namespace
 
-FailureOr<std::unique_ptr<artifact::ArtifactT>> buildProgram(ModuleOp module,
-                                                             Target &target) {
-  return Assembler(module, target).run();
+FailureOr<std::unique_ptr<artifact::ArtifactT>>
+buildProgram(ModuleOp module, Target &target, TimingScope &timing) {
+  return Assembler(module, target, timing).run();
 }
 
 } // namespace ltc

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/device/Program.h"
+#include <chrono>
 
 namespace ltc {
 using namespace artifact;
@@ -71,11 +72,11 @@ void Program::resolve(const PhaseT &source) {
     bool isLaunch = command->kind == CommandKind::launch;
     const KernelT *kernel =
         isLaunch ? table().kernels[command->kernel].get() : nullptr;
-    phase.commands.push_back({isLaunch ? kernels[command->kernel] : nullptr,
-                              first, uint32_t(command->bindings.size()),
-                              isLaunch ? kernel->tiles : 0,
-                              isLaunch ? kernel->scratch_bytes
-                                       : command->bytes});
+    phase.commands.push_back(
+        {isLaunch ? kernels[command->kernel] : nullptr,
+         isLaunch ? int64_t(command->kernel) : -1, first,
+         uint32_t(command->bindings.size()), isLaunch ? kernel->tiles : 0,
+         isLaunch ? kernel->scratch_bytes : command->bytes});
   }
 }
 
@@ -92,16 +93,36 @@ Result<void> Program::runPhase(const std::string &name) {
     return fail("the program has no phase '" + name + "'; compile it with "
                 "what this command needs");
   const Phase &phase = found->second;
+  if (profile)
+    return runTimed(name, phase);
+  for (const Command &command : phase.commands)
+    LTC_TRY(give(command, phase.bindings.data() + command.firstBinding));
+  return {};
+}
+
+Result<void> Program::give(const Command &command, void *const *bindings) {
+  if (!command.kernel)
+    return target.fillZero(bindings[0], command.bytes);
+  return target.launch({sizeof(LtcLaunch), command.kernel, bindings,
+                        command.bindingCount, command.tiles, command.bytes});
+}
+
+Result<void> Program::runTimed(const std::string &name, const Phase &phase) {
+  using Clock = std::chrono::steady_clock;
+  bool counts = profile->counts(name);
+  LTC_TRY(target.synchronize());
+  auto before = Clock::now();
   for (const Command &command : phase.commands) {
-    void *const *bindings = phase.bindings.data() + command.firstBinding;
-    if (!command.kernel) {
-      LTC_TRY(target.fillZero(bindings[0], command.bytes));
-      continue;
-    }
-    LTC_TRY(target.launch({sizeof(LtcLaunch), command.kernel, bindings,
-                           command.bindingCount, command.tiles,
-                           command.bytes}));
+    LTC_TRY(give(command, phase.bindings.data() + command.firstBinding));
+    LTC_TRY(target.synchronize());
+    auto after = Clock::now();
+    if (counts)
+      profile->add(name, command.kernelIndex,
+                   command.kernel ? 0 : command.bytes,
+                   std::chrono::duration<double>(after - before).count());
+    before = after;
   }
+  profile->endRun(name);
   return {};
 }
 

@@ -32,6 +32,7 @@ inline void orLeave(Result<void> result) {
 /// How to compile; empty strings mean: not asked for.
 struct CompileJob {
   std::string spec, output, emit, debugDir, report;
+  bool timing = false;
 };
 /// Opens libLtcCompiler.so and compiles; prints diagnostics. False: errors.
 bool compile(const CompileJob &job);

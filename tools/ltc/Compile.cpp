@@ -27,6 +27,8 @@ void addCompile(CLI::App &app) {
                       "a folder for the IR after each pass");
   command->add_option("--fusion-report", job->report,
                       "what did not fuse and why; - for the terminal");
+  command->add_flag("--timing", job->timing,
+                    "print the time by stage and pass");
   command->callback([job] {
     if (job->output.empty() && job->emit.empty())
       leave(fail("say where the artifact goes: -o FILE (or --emit=STAGE)"));

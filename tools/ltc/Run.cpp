@@ -15,7 +15,7 @@ namespace {
 struct RunJob {
   std::string path;
   std::vector<std::string> settings;
-  bool fresh = false;
+  bool fresh = false, profile = false;
   int trial = 0; ///< so many steps, of which nothing is kept; 0: the real run
 };
 
@@ -115,8 +115,15 @@ void run(const RunJob &job) {
   RunOptions options = optionsOf(job, file.program);
   auto device = orLeave(Device::open("cpu", options.threads));
   auto program = orLeave(Program::load(file, *device));
+<<<<<<< HEAD
   auto peaks = orLeave(device->measure(LTC_PEAK_FLOPS));
   summarise(file.program, *program, options, peaks);
+=======
+  summarise(file.program, *program, options);
+  Profile profile;
+  if (job.profile)
+    program->profileInto(&profile);
+>>>>>>> speed
 
   auto train = orLeave(openTraining(trainingData(file.program, options)));
   std::vector<std::unique_ptr<Batches>> sets;
@@ -140,6 +147,8 @@ void run(const RunJob &job) {
   auto curve = drawCurve(options.folder + "/metrics.jsonl");
   if (curve)
     std::printf("%s", curve->c_str());
+  if (job.profile)
+    std::printf("%s", profile.table(file.program).c_str());
   if (outcome.finished)
     std::printf("done: %lld steps, %s tokens\n  ltc generate %s --prompt TEXT\n"
                 "  ltc export %s -o FOLDER\n",
@@ -176,9 +185,14 @@ void addRun(CLI::App &app) {
       ->allow_extra_args(false);
   command->add_flag("--fresh", job->fresh,
                     "start anew; old checkpoints are put aside");
+<<<<<<< HEAD
   command->add_option("--trial", job->trial,
                       "train so many steps to see that it works and how fast; "
                       "keeps nothing");
+=======
+  command->add_flag("--profile", job->profile,
+                    "print time, GFLOP/s and GB/s by kernel at the end");
+>>>>>>> speed
   command->callback([job] { run(*job); });
 }
 

@@ -56,7 +56,8 @@ bool compile(const CompileJob &job) {
                                optional(job.debugDir),
                                optional(job.report),
                                print,
-                               nullptr};
+                               nullptr,
+                               job.timing};
   return openCompiler()(&request) == 0;
 }
 
