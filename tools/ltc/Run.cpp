@@ -115,15 +115,11 @@ void run(const RunJob &job) {
   RunOptions options = optionsOf(job, file.program);
   auto device = orLeave(Device::open("cpu", options.threads));
   auto program = orLeave(Program::load(file, *device));
-<<<<<<< HEAD
   auto peaks = orLeave(device->measure(LTC_PEAK_FLOPS));
   summarise(file.program, *program, options, peaks);
-=======
-  summarise(file.program, *program, options);
   Profile profile;
   if (job.profile)
     program->profileInto(&profile);
->>>>>>> speed
 
   auto train = orLeave(openTraining(trainingData(file.program, options)));
   std::vector<std::unique_ptr<Batches>> sets;
@@ -185,14 +181,11 @@ void addRun(CLI::App &app) {
       ->allow_extra_args(false);
   command->add_flag("--fresh", job->fresh,
                     "start anew; old checkpoints are put aside");
-<<<<<<< HEAD
   command->add_option("--trial", job->trial,
                       "train so many steps to see that it works and how fast; "
                       "keeps nothing");
-=======
   command->add_flag("--profile", job->profile,
                     "print time, GFLOP/s and GB/s by kernel at the end");
->>>>>>> speed
   command->callback([job] { run(*job); });
 }
 
