@@ -17,7 +17,7 @@ namespace ltc {
 /// A binding points at the first element of a contiguous row-major tensor.
 struct KernelLaunch {
   std::string symbol;
-  int64_t tiles = 1;         ///< the grid; a tile's bits depend on its index only
+  int64_t tiles = 1; ///< the grid; a tile's bits depend on its index only
   uint64_t scratchBytes = 0; ///< per thread, 64-byte aligned
   /// What each binding is: 0..n-1 the kernel's arguments, then its results;
   /// -1-i is workspace i of the lowered kernel.
@@ -42,8 +42,8 @@ public:
                                                mlir::ModuleOp into) = 0;
   /// Compiles and links what `lower` added; the bytes of one binary. What it
   /// does is named in `timing`.
-  virtual mlir::FailureOr<std::vector<char>> link(mlir::ModuleOp lowered,
-                                                  mlir::TimingScope &timing) = 0;
+  virtual mlir::FailureOr<std::vector<char>>
+  link(mlir::ModuleOp lowered, mlir::TimingScope &timing) = 0;
 };
 
 /// The CPU: AVX-512 code in an ELF shared object without undefined symbols.

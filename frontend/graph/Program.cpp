@@ -279,6 +279,15 @@ OwningOpRef<ModuleOp> Program::build() {
   return std::move(module);
 }
 
+/// A body, or a block or loop in it, states a term.
+static bool statesTerms(const Body &body) {
+  return llvm::any_of(body, [](const StmtPtr &statement) {
+    return statement->kind == Stmt::Term || statesTerms(statement->body) ||
+           statesTerms(statement->otherwise) ||
+           (statement->function && statesTerms(statement->function->body));
+  });
+}
+
 void Program::checkUses() {
   Refusals refusals;
   auto check = [&](auto &texts, const TextUse &use, const char *kind) {
@@ -289,8 +298,12 @@ void Program::checkUses() {
     }
   };
   check(library.models, request.model, "architecture");
+  auto known = library.models.find(request.model.name);
+  bool hasTerms =
+      known != library.models.end() && statesTerms(known->second->body);
   for (const LossUse &loss : request.losses)
-    check(library.losses, loss, "loss");
+    if (!hasTerms || library.losses.count(loss.name)) // else a model's term?
+      check(library.losses, loss, "loss");
   check(library.optimizers, request.optimizer, "optimizer");
   check(library.schedules, request.schedule, "schedule");
   if (!refusals.list.empty())

@@ -234,7 +234,7 @@ std::string nearest(std::string_view name,
       name.size() < 4 ? 2 : std::max(2u, unsigned(name.size() / 3)) + 1;
   for (const std::string &candidate : names) {
     unsigned away = distance(name, candidate);
-    if (away < bound) {
+    if (away < bound && away < name.size()) { // some letter is right
       best = candidate;
       bound = away;
     }

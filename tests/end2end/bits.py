@@ -82,7 +82,7 @@ def stop_and_resume(ltc, artifact, folder, expected, number, step):
         text = ""
         for line in process.stdout:
             text += line
-            if line.startswith(f"step {step} "):
+            if re.match(rf"step {step}\b", line):
                 process.send_signal(number)
     if process.returncode != 0:
         training.fail(f"{name}: left with {process.returncode}:\n{text}")

@@ -9,6 +9,7 @@ case, and without that line it is `ltc compile {} --emit=model`. Files are
 named as seen from cases/. --update writes what ltc says: read the difference
 before you commit it."""
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -72,6 +73,7 @@ def main():
     names = [a for a in sys.argv[2:] if a != "--update"]
     chosen = [p for p in sorted(cases.iterdir()) if p.suffix in
               {".yaml", ".json"} and (not names or p.stem in names)]
+    shutil.rmtree("/tmp/ltc-spec-cases", ignore_errors=True) # of an earlier run
     for case in chosen:
         check_case(ltc, case)
     count = len(chosen) + (0 if names else check_settings(ltc))

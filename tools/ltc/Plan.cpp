@@ -76,8 +76,9 @@ DataNeed dataNeed(const artifact::ArtifactT &table, const RunOptions &options) {
 
 /// Threads as the run will have them.
 uint64_t threadsOf(const RunOptions &options) {
-  return options.threads > 0 ? options.threads
-                             : std::max(1u, std::thread::hardware_concurrency());
+  if (options.threads > 0)
+    return options.threads;
+  return std::max(1u, std::thread::hardware_concurrency());
 }
 
 std::string times(uint64_t count, const std::string &what) {
@@ -104,7 +105,8 @@ std::vector<Line> memoryLines(const ArtifactFile &file,
       {"gradients", arena(BufferClass::gradient), ""},
       {"state", arena(BufferClass::state), "of the optimizer"},
       {"activations", arena(BufferClass::activation), "the largest phase"},
-      {"workspace", arena(BufferClass::workspace), "between a kernel's launches"},
+      {"workspace", arena(BufferClass::workspace),
+       "between a kernel's launches"},
       {"scratch", threads * scratch, times(threads, shortBytes(scratch)) +
                                          ", one per thread"},
       {"inputs, outputs", io, "of a micro batch"},
@@ -209,9 +211,15 @@ void printSummary(const artifact::ArtifactT &table) {
 void addPlan(CLI::App &app) {
   auto job = std::make_shared<PlanJob>();
   CLI::App *command = app.add_subcommand(
-      "plan", "Compiles a spec and says what its run will need.\n\n"
-              "  ltc plan spec.yaml\n"
-              "  ltc plan model.ltca --set train.batch=64");
+      "plan", "Compiles a spec and says what its run will need.");
+  command->footer(
+      "  ltc plan spec.yaml\n"
+      "  ltc plan model.ltca --set train.batch=64\n"
+      "\n"
+      "Parameters, FLOPs, and every byte that the run will take, by line,\n"
+      "before anything runs. Nothing is written.\n"
+      "\n"
+      "Next: ltc run SPEC trains it; ltc doctor says what this machine has");
   command->add_option("spec", job->path, "a spec, an artifact or a run folder")
       ->required();
   command
