@@ -144,6 +144,8 @@ def main():
             continue
         settings, model, ones = build()
         model = model.double()
+        # Norms written with x.float() stay in float64.
+        torch.Tensor.float = torch.Tensor.double
         named = dict(model.named_parameters())
         for order, name in enumerate(sorted(named)):
             p = named[name]
