@@ -195,8 +195,8 @@ std::string attention(const Sizes &n, const Texts &texts, bool gradient) {
       attributes = "";
   } else if (texts.sink) {
     types += ", " + sink;
-    names += " sink %w";
-    arguments += ", %w: " + sink;
+    names += " sink %sink";
+    arguments += ", %sink: " + sink;
   }
   auto region = [&](const std::string &text, const std::string &own) {
     return text.empty() ? std::string(" {}")
@@ -244,7 +244,7 @@ TEST(Attention, agreesWithTheReferenceOnModelShapes) {
 
 /// Runs the gradient on outputs that the forward reference made.
 void checkGradient(KernelRunner &runner, const Sizes &n, const Texts &texts,
-                   int seed) {
+                   int seed, double bound = 5e-6) {
   std::string forward = attention(n, texts, false);
   auto inputs = runner.randomInputs(forward, seed);
   auto outputs = runner.runReference(inputs);
@@ -258,7 +258,7 @@ void checkGradient(KernelRunner &runner, const Sizes &n, const Texts &texts,
   size_t first = texts.sink ? 4 : 3; // a sink is in lse
   for (size_t i = first; i < inputs.size(); ++i)
     all[i - first + 6] = inputs[i];
-  runner.checkOn(text, all, 5e-6);
+  runner.checkOn(text, all, bound);
 }
 
 TEST(AttentionGrad, agreesWithTheReferenceOnRaggedShapes) {
@@ -271,9 +271,11 @@ TEST(AttentionGrad, agreesWithTheReferenceOnRaggedShapes) {
 TEST(AttentionGrad, agreesWithTheReferenceWithScoresAndSinks) {
   KernelRunner runner;
   std::mt19937 random(4);
+  // A slope's gradient is a sum of terms as large as the distance, of both
+  // signs.
   for (const Texts &texts : scores())
     for (int i = 0; i < 6; ++i)
-      checkGradient(runner, randomSizes(random), texts, i);
+      checkGradient(runner, randomSizes(random), texts, i, 5e-5);
 }
 
 TEST(AttentionGrad, agreesWithTheReferenceOnModelShapes) {
