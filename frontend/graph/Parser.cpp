@@ -85,11 +85,8 @@ DimSpec Parser::group() {
     DimSpec segment;
     segment.kind = DimSpec::Group;
     segment.place = peek().place;
-    while (!is("|") && !is(")")) {
-      if (is("("))
-        later(peek().place, "a group inside a group", 3);
+    while (!is("|") && !is(")"))
       segment.parts.push_back(dimSpec());
-    }
     if (segment.parts.empty())
       refuse(peek().place, "expected a dimension, found " + shown(peek()));
     segments.push_back(segment);
@@ -109,8 +106,10 @@ std::vector<ParameterDecl> Parser::parameters() {
   while (!is(")")) {
     ParameterDecl decl;
     decl.place = peek().place;
-    if (is("static") && peek(1).kind == Token::Name)
-      later(decl.place, "a static argument of a block", 5);
+    if (is("static") && peek(1).kind == Token::Name) {
+      take();
+      decl.isStatic = true;
+    }
     decl.name = expectName("the name of a setting").text;
     if (is("["))
       decl.dims = dims();

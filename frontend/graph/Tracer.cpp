@@ -182,12 +182,12 @@ Dim *Tracer::declareConcat(const DimSpec &spec, Scope &scope) {
     int64_t size = 1;
     Dims dims;
     made.name += made.name.empty() ? "(" : " | ";
-    for (const DimSpec &part : segment.parts) {
-      Dim *dim = needDim(part.name, scope, part.place);
-      size *= dim->size;
-      made.name += (dims.empty() ? "" : " ") + part.name;
-      dims.push_back(dim);
-    }
+    for (const DimSpec &part : segment.parts)
+      for (Dim *dim : inner(part, scope, false)) {
+        size *= dim->size;
+        made.name += (dims.empty() ? "" : " ") + dim->name;
+        dims.push_back(dim);
+      }
     made.size += size;
     made.segments.push_back(dims);
   }
@@ -328,8 +328,9 @@ std::optional<Value> Tracer::run(const Stmt &stmt, Scope &scope) {
   case Stmt::If: {
     Value condition = evaluate(*stmt.value, scope);
     if (condition.node())
-      refuse(stmt.place, "'if' needs a condition on settings, known when "
-                         "compiling; for values write where(c, a, b)");
+      refuse(stmt.place, "'if' needs a condition on settings and static "
+                         "arguments, known when compiling; for values write "
+                         "where(c, a, b)");
     bool yes = condition.truth() ? std::get<bool>(condition.is)
                                  : !condition.none();
     return run(yes ? stmt.body : stmt.otherwise, scope);
@@ -423,6 +424,8 @@ void Tracer::assign(const Stmt &stmt, Scope &scope) {
 
 /// Refuses an outer product that nobody asked for.
 void Tracer::settle(NodePtr &node, bool allowed) {
+  if (emit.pairwise(node))
+    return;
   if (node->outer && !allowed)
     refuse(*node->outer,
            node->outerText + ": each side has dimensions that the other lacks; "
@@ -478,7 +481,8 @@ void Tracer::assignTo(const Stmt::Target &target, Value value, Scope &scope) {
                                  ", the right side is " +
                                  show(node));
       node->outer.reset();
-      node = emit.materialise(node, rest ? Dims() : order);
+      if (!emit.pairwise(node))
+        node = emit.materialise(node, rest ? Dims() : order);
     } else if (!scalar) {
       settle(node, false);
     }

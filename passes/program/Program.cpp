@@ -202,7 +202,8 @@ private:
     }
   }
 
-  /// Three times the forward's contractions; of attention the causal half.
+  /// Three times the forward's contractions; of attention what keep's bounds
+  /// allow: the causal half, a window.
   void countFlops(const FlatPhase &flat) {
     double forward = 0;
     for (const FlatCommand &command : flat.commands) {
@@ -213,7 +214,7 @@ private:
         if (auto grouped = dyn_cast<GroupedContractOp>(op))
           forward += grouped.flops();
         if (auto attention = dyn_cast<AttentionOp>(op))
-          forward += attention.flops() / 2;
+          forward += attention.flops();
       });
     }
     double tokens =
