@@ -34,6 +34,7 @@ struct ToyRun {
   RunOptions options;
   std::vector<std::string> settings;
   bool fresh = false;
+  std::function<void(artifact::ArtifactT &)> change; ///< of the toy
   std::vector<float> weights;
   Outcome outcome;
   std::string error;
@@ -46,6 +47,8 @@ struct ToyRun {
   Result<void> tryRun(const fs::path &folder, int threads) {
     fs::path path = folder.string() + ".ltca";
     artifact::ArtifactT table = toy::program();
+    if (change)
+      change(table);
     LTC_TRY(writeArtifact(table, path));
     LTC_ASSIGN(file, ArtifactFile::open(path));
     fs::remove(path);
@@ -104,6 +107,24 @@ TEST_F(Train, theLossFallsAndReportsAreComplete) {
   EXPECT_LT(run.listener.evals[1].loss, run.listener.evals[0].loss);
   EXPECT_TRUE(run.outcome.finished);
   EXPECT_EQ(listCheckpoints(folder).size(), 3u);
+}
+
+TEST_F(Train, anEvaluationReportsTheTermsThatItMakes) {
+  ToyRun run;
+  run.change = [](artifact::ArtifactT &table) {
+    auto term = std::make_unique<artifact::TermT>();
+    term->name = "balance"; // no command of @evaluate adds to it
+    term->sum = toy::addBuffer(table, "balance", artifact::BufferClass::output,
+                               artifact::DType::f32, {});
+    term->inverse_count =
+        toy::addBuffer(table, "1/rows", artifact::BufferClass::scalar,
+                       artifact::DType::f64, {});
+    table.terms.push_back(std::move(term));
+  };
+  ASSERT_TRUE(run.run(folder)) << run.error;
+  ASSERT_EQ(run.listener.steps.at(0).terms.size(), 2u);
+  ASSERT_EQ(run.listener.evals.at(0).terms.size(), 1u);
+  EXPECT_EQ(run.listener.evals[0].terms[0].first, "square");
 }
 
 TEST_F(Train, bitsDoNotDependOnThreads) {
