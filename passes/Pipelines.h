@@ -19,6 +19,7 @@ struct CompileOptions {
   std::string debugDir; ///< IR after every pass, in files; "" = none
   std::string report;   ///< file of the fusion report; "-" stderr; "" = none
   bool fuse = true;     ///< false: each op a kernel of its own, the same bits
+  mlir::TimingScope *timing = nullptr; ///< receives the time by pass and stage
 };
 
 /// Names of the stages that `runToStage` takes, in order.

@@ -73,6 +73,7 @@ struct ParameterDecl {
   ExprPtr initial;      ///< default; null: required
   std::string type;     ///< after ':', e.g. model, example
   std::string config;   ///< configuration key (`as`)
+  bool isStatic = false; ///< of a block: known when compiling
   Place place;
 };
 

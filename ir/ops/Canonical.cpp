@@ -55,7 +55,8 @@ struct ReadThroughWidening : OpRewritePattern<MapOp> {
         Type wide = argument.getType();
         argument.setType(elementOf(widening->getOperand(0)));
         rewriter.setInsertionPointToStart(argument.getOwner());
-        auto cast = arith::ExtFOp::create(rewriter, op.getLoc(), wide, argument);
+        auto cast =
+            arith::ExtFOp::create(rewriter, op.getLoc(), wide, argument);
         rewriter.replaceAllUsesExcept(argument, cast, cast);
       });
       return success();

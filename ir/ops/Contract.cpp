@@ -145,9 +145,11 @@ FailureOr<SmallVector<Value>> ContractOp::gradient(OpBuilder &b,
                        "its operands");
   if (dy && wanted[0])
     dLhs = ContractOp::create(b, getLoc(), getLhs().getType(), dy, getRhs(),
-                              getOutDims(), getRhsDims(), getLhsDims(), getF32());
+                              getOutDims(), getRhsDims(), getLhsDims(),
+                              getF32());
   if (dy && wanted[1])
     dRhs = ContractOp::create(b, getLoc(), getRhs().getType(), dy, getLhs(),
-                              getOutDims(), getLhsDims(), getRhsDims(), getF32());
+                              getOutDims(), getLhsDims(), getRhsDims(),
+                              getF32());
   return SmallVector<Value>{dLhs, dRhs};
 }

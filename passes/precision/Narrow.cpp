@@ -103,7 +103,8 @@ private:
     bool used = false, only = true;
     for (func::CallOp call : callee.calls) {
       used |= !call.getResult(r).use_empty();
-      only &= call.getResult(r).use_empty() || isOnlyNarrowed(call.getResult(r));
+      only &=
+          call.getResult(r).use_empty() || isOnlyNarrowed(call.getResult(r));
     }
     if (!widenedFrom(made) && !(used && only))
       return false;

@@ -5,21 +5,23 @@
 #include "runtime/device/Program.h"
 #include "runtime/formats/Safetensors.h"
 #include <deque>
+#include <map>
 #include <set>
 
 namespace ltc {
 
-/// Host copies of one tensor per parameter; the views point into `storage`.
+/// A program's state at one moment, as files of tensors by external name: all
+/// that a checkpoint's writer sees of the program. Saving is synchronous, so
+/// the tensors are read from the device while they are written and nothing is
+/// held twice; the snapshot is good until the next step starts.
 struct Snapshot {
-  std::vector<TensorData> tensors;
-  std::deque<std::vector<char>> storage; ///< its elements never move
+  /// By state; "" for the parameters themselves.
+  std::map<std::string, std::vector<TensorSource>> files;
 };
+Snapshot snapshot(const Program &program);
 
 /// Names of the optimizer's states, e.g. m and v.
 std::set<std::string> stateNames(const artifact::ArtifactT &table);
-
-/// Copies from the device. `state`: "" for the parameters themselves.
-Result<Snapshot> snapshot(const Program &program, const std::string &state);
 
 /// Fills the parameters (or one state of them) from a file. F32, BF16 and F16
 /// are taken. Every parameter must be there with its shape; so must, if

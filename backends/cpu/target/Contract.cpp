@@ -9,94 +9,35 @@
 // packed blocks are words, k counts words, and a step adds each of a word's
 // products to the f32 sum. An odd k ends with a word whose second half is zero.
 // (Goto, van de Geijn: Anatomy of High-Performance Matrix Multiplication.)
-#include "backends/cpu/target/ContractPlan.h"
-#include "backends/cpu/target/Lowering.h"
-#include "backends/cpu/target/PointEmitter.h"
+#include "backends/cpu/target/Contract.h"
 
 using namespace mlir;
 
 namespace ltc::cpu {
 namespace {
 
-constexpr int64_t kRowBlock = 512;       ///< rows of a tile, about
+constexpr int64_t kRowBlock = 1024;      ///< rows of a tile at most,
+constexpr int64_t kLeastRows = 256;      ///< and at least, where rows make
+constexpr int64_t kTiles = 16;           ///< up to so many tiles
 constexpr int64_t kPackedFloats = 1 << 17; ///< of a tile's panels: half of L2
 constexpr int64_t kMaxK = 1536; ///< words; longer sums go by blocks of k
-constexpr int64_t kPackedRows = 64;
 constexpr int64_t kUnroll = 4;
 
-class Contract {
-public:
-  Contract(KernelOp kernel, ModuleOp into)
-      : kernel(kernel), into(into), emit(kernel.getLoc(), kernel.getContext()) {
-  }
-  FailureOr<LoweredKernel> run();
+/// Blocks of at most `most`, in multiples of `step`, that fill `size` with the
+/// least left over: the last tile is not a small one.
+int64_t evenBlock(int64_t size, int64_t step, int64_t most) {
+  int64_t steps = llvm::divideCeil(size, step);
+  int64_t widest = std::clamp<int64_t>(most / step, 1, steps), best = widest;
+  auto filled = [&](int64_t width) {
+    return llvm::divideCeil(steps, width) * width;
+  };
+  for (int64_t width = widest; 2 * width >= widest; --width)
+    if (filled(width) < filled(best))
+      best = width;
+  return best * step;
+}
 
-private:
-  LogicalResult plan();
-  void chooseBlocks();
-  void emitTile(Value tile);
-  void packColumns(Value k0, Value kCount, Value n0, Value nEnd);
-  void packPanel(Value panel, Value packed, Value k0, Value kCount,
-                 int64_t vectors);
-  void packTransposed(Value panel, Value packed, Value k0, Value kCount,
-                      int64_t vectors);
-  void packRows(Value m, int64_t span, Value k0, Value kCount);
-  /// Words [count] along a row of the operand at `base`, at word k.
-  Value loadWords(Value base, Value offset, Value k, int64_t Axis::*stride,
-                  int64_t along, int64_t count, Value mask);
-  Value loadA(Value aRow, int64_t i, int64_t step, bool half);
-  /// Calls body(position, width) for whole steps and for the static remainder.
-  void overSteps(Value begin, Value end, int64_t size, int64_t step,
-                 std::function<void(Value, int64_t)> body);
-  /// The same over rows, whose remainder is static unless they are ragged.
-  void overRows(Value begin, Value end, int64_t step,
-                std::function<void(Value, int64_t)> body);
-  void emitRows(Value m0, int64_t span, Value nEnd, Value k0, Value kCount);
-  void emitRegisterTile(Value m, int64_t rows, Value n, int64_t width,
-                        Value aBase, Value panel, Value k0, Value kCount);
-  SmallVector<Value> sumOverK(SmallVector<Value> sums, Value aBase,
-                              Value panel, Value k0, Value kCount,
-                              int64_t rows, int64_t vectors);
-  void multiplyAdd(MutableArrayRef<Value> sums, Value aRow, Value bRow,
-                   int64_t rows, int64_t vectors, int64_t unrolled, bool half);
-  void finish(Value m, int64_t rows, Value n, int64_t width,
-              ArrayRef<Value> sums);
-  void emitGroups(Value mEnd, Value nEnd);
-  void emitProduct(Value m0, Value m1, Value nEnd, Value kBegin, Value kEnd);
-  std::pair<Value, Value> rowsOfGroup(Value group);
-  Value sum() { return contract->getResult(0); }
-  Indices outIndices(Value m, Value n);
-  Value sumAddress(Value m, Value n);
-  bool rowsPacked() const { return plan_.k.back().a != 1 || plan_.k.size() > 1; }
-  /// Rows packed at once: where they are neighbours, a whole cache line and
-  /// more of each k, as a k may be a page apart.
-  int64_t packedRows() const {
-    bool wide = rowsPacked() && plan_.m.a == 1;
-    return wide ? std::max(rows, kPackedRows / rows * rows) : rows;
-  }
-  bool blockedK() const { return kBlock < kWords(); }
-  int64_t kWords() const { return llvm::divideCeil(plan_.kSize(), pair); }
-  /// The last word of k is half.
-  bool oddK() const { return plan_.kSize() % pair != 0; }
-
-  KernelOp kernel;
-  ModuleOp into;
-  Emitter emit;
-  Operation *contract = nullptr;        ///< plain or grouped
-  ContractPlan plan_;
-  Type f32, element;                    ///< of sums, of operands
-  int64_t pair = 1;                     ///< elements of a word
-  int64_t vectors = 3, rows = 8;        ///< register tile
-  int64_t mBlock, nBlock, kBlock;       ///< tile
-  int64_t mTiles, nTiles;
-  NativeFunction native;
-  PointEmitter *points = nullptr;
-  Value aTile, bTile;                   ///< operands at the tile's outer point
-  Value bTileOfAll;                     ///< before the group is chosen
-  Value packedB, packedA, sums;         ///< in scratch
-  Value mBegin, nBegin;                 ///< of the tile
-  SmallVector<Value> outerAt;           ///< index per outer axis
-};
+} // namespace
 
 LogicalResult Contract::plan() {
   for (Operation &op : kernel.getBody().front()) {
@@ -143,11 +84,15 @@ void Contract::chooseBlocks() {
   rows = std::min(rows, plan_.m.size);
   kBlock = plan_.k.size() == 1 && kWords() > kMaxK ? kMaxK / 2 : kWords();
   int64_t step = vectors * kLanes;
-  nBlock = std::clamp<int64_t>(kPackedFloats / kBlock / step * step, step,
-                               llvm::alignTo(n, step));
-  int64_t blocks = llvm::divideCeil(n, nBlock); // of about the same width
-  nBlock = llvm::alignTo(llvm::divideCeil(n, blocks), step);
-  mBlock = llvm::alignTo(std::min(plan_.m.size, kRowBlock), packedRows());
+  nBlock = evenBlock(n, step, kPackedFloats / kBlock);
+  int64_t others = llvm::divideCeil(n, nBlock);
+  for (const Axis &axis : plan_.outer)
+    others *= axis.size;
+  int64_t rowTiles =
+      std::min<int64_t>(llvm::divideCeil(kTiles, others),
+                        llvm::divideCeil(plan_.m.size, kLeastRows));
+  int64_t most = llvm::divideCeil(plan_.m.size, rowTiles) + rows;
+  mBlock = evenBlock(plan_.m.size, packedRows(), std::min(kRowBlock, most));
   mTiles = llvm::divideCeil(plan_.m.size, mBlock);
   nTiles = llvm::divideCeil(n, nBlock);
 }
@@ -183,166 +128,6 @@ void Contract::overRows(Value begin, Value end, int64_t step,
     emit.ifThen(fits, [&] { body(at, size); });
     at = arith::SelectOp::create(emit, loc, fits, next, at);
   }
-}
-
-/// Panels of B for columns [n0, nEnd): [panel][k][16 * vectors].
-void Contract::packColumns(Value k0, Value kCount, Value n0, Value nEnd) {
-  int64_t step = vectors * kLanes;
-  overSteps(n0, nEnd, plan_.n.size, step, [&](Value n, int64_t width) {
-    Value from = arith::SubIOp::create(emit, emit.getLoc(), n, n0);
-    Value packed = emit.at(packedB, f32, emit.mul(from, kBlock));
-    int64_t used = llvm::divideCeil(width, kLanes);
-    if (plan_.n.b != 1 && plan_.k.size() == 1 && plan_.k[0].b == 1)
-      return packTransposed(n, packed, k0, kCount, used);
-    packPanel(n, packed, k0, kCount, used);
-  });
-}
-
-/// Address of B[n, k] for a flattened k.
-static Value kOffset(Emitter &emit, ArrayRef<Axis> axes, Value k,
-                     int64_t Axis::*stride) {
-  Value offset = emit.i64(0);
-  for (const Axis &axis : llvm::reverse(axes)) {
-    bool outermost = &axis == axes.begin();
-    Value here = outermost ? k : emit.rem(k, axis.size);
-    offset = emit.add(offset, emit.mul(here, axis.*stride));
-    k = outermost ? k : emit.div(k, axis.size);
-  }
-  return offset;
-}
-
-/// One vector of words, or one word: element (k, i) lies at k * stride + i *
-/// along; bf16 of two neighbouring k are interleaved.
-Value Contract::loadWords(Value base, Value offset, Value k,
-                          int64_t Axis::*stride, int64_t along, int64_t count,
-                          Value mask) {
-  auto row = [&](Value at) -> Value {
-    Value from = emit.at(base, element,
-                         emit.add(kOffset(emit, plan_.k, at, stride), offset));
-    Type bits = pair == 1 ? f32 : emit.getIntegerType(16);
-    if (count == 1)
-      return emit.load(bits, from);
-    return emit.loadStrided(Emitter::lanes(bits, count), from, along, mask);
-  };
-  if (pair == 1)
-    return row(k);
-  Location loc = emit.getLoc();
-  Value low = row(emit.mul(k, 2)), second = emit.add(emit.mul(k, 2), 1);
-  Value last = emit.i64(plan_.kSize() - 1);
-  Value high = row(oddK() ? emit.min(second, last) : second);
-  if (oddK()) {
-    Value some = arith::CmpIOp::create(emit, loc, arith::CmpIPredicate::sle,
-                                       second, last);
-    high = arith::SelectOp::create(emit, loc, some, high,
-                                   emit.zero(high.getType()));
-  }
-  if (count == 1) {
-    Type i32 = emit.getI32Type();
-    Value shift = arith::ConstantIntOp::create(emit, loc, 16, 32);
-    return arith::OrIOp::create(
-        emit, loc, arith::ExtUIOp::create(emit, loc, i32, low),
-        arith::ShLIOp::create(emit, loc,
-                              arith::ExtUIOp::create(emit, loc, i32, high),
-                              shift));
-  }
-  SmallVector<int32_t> picks;
-  for (int32_t i = 0; i < int32_t(count); ++i) {
-    picks.push_back(i);
-    picks.push_back(int32_t(count) + i);
-  }
-  return emit.bitcast(emit.shuffle(low, high, picks),
-                      Emitter::lanes(f32, count));
-}
-
-void Contract::packPanel(Value n, Value packed, Value k0, Value kCount,
-                         int64_t used) {
-  bool ragged = plan_.n.size % kLanes != 0;
-  emit.loop(emit.i64(0), kCount, 1, [&](Value k) {
-    Value to =
-        emit.at(packed, f32, emit.mul(k, vectors * kLanes));
-    for (int64_t v = 0; v < used; ++v) {
-      Value column = emit.add(n, v * kLanes);
-      Value mask;
-      if (ragged)
-        mask = emit.maskBelow(arith::SubIOp::create(
-            emit, emit.getLoc(), emit.i64(plan_.n.size), column));
-      emit.store(loadWords(bTile, emit.mul(column, plan_.n.b),
-                           emit.add(k0, k), &Axis::b, plan_.n.b, kLanes, mask),
-                 emit.at(to, f32, v * kLanes));
-    }
-  });
-}
-
-/// B stored [n][k]: 16 x 16 blocks are transposed in registers.
-void Contract::packTransposed(Value n, Value packed, Value k0, Value kCount,
-                              int64_t used) {
-  Type bits = pair == 1 ? f32 : emit.getIntegerType(16);
-  VectorType lanes = Emitter::lanes(bits, kLanes * pair);
-  auto block = [&](Value k, Value mask, int64_t v, Value kEnd) {
-    SmallVector<Value> block;
-    for (int64_t lane = 0; lane < kLanes; ++lane) {
-      Value column = emit.min(emit.add(n, v * kLanes + lane),
-                              emit.i64(plan_.n.size - 1));
-      Value from =
-          emit.at(bTile, element,
-                  emit.add(emit.mul(column, plan_.n.b),
-                           emit.mul(emit.add(k0, k), pair)));
-      Value read = mask ? emit.loadMasked(lanes, from, mask)
-                        : emit.load(lanes, from);
-      block.push_back(emit.bitcast(read, Emitter::lanes(f32)));
-    }
-    emit.transpose16(block);
-    for (int64_t lane = 0; lane < kLanes; ++lane) {
-      Value to = emit.at(packed, f32,
-                         emit.add(emit.mul(emit.add(k, lane),
-                                           vectors * kLanes),
-                                  v * kLanes));
-      if (!mask) {
-        emit.store(block[lane], to);
-        continue;
-      }
-      Value inside = arith::CmpIOp::create(emit, emit.getLoc(),
-                                           arith::CmpIPredicate::slt,
-                                           emit.add(k, lane), kEnd);
-      emit.ifThen(inside, [&] { emit.store(block[lane], to); });
-    }
-  };
-  // Whole vectors of elements; the rest, in elements, is masked.
-  Value count = emit.mul(kCount, pair);
-  if (oddK())
-    count = emit.min(count, arith::SubIOp::create(emit, emit.getLoc(),
-                                                  emit.i64(plan_.kSize()),
-                                                  emit.mul(k0, pair)));
-  Value rest = emit.rem(count, kLanes * pair);
-  Value whole = emit.mul(emit.div(count, kLanes * pair), kLanes);
-  for (int64_t v = 0; v < used; ++v) {
-    emit.loop(emit.i64(0), whole, kLanes,
-              [&](Value k) { block(k, nullptr, v, kCount); });
-    if (!plan_.sumsRows && plan_.kSize() % (kLanes * pair) == 0 &&
-        kBlock % kLanes == 0)
-      continue;
-    Value some = arith::CmpIOp::create(emit, emit.getLoc(),
-                                       arith::CmpIPredicate::sgt, rest,
-                                       emit.i64(0));
-    emit.ifThen(some, [&] {
-      block(whole, emit.maskBelow(rest, kLanes * pair), v, kCount);
-    });
-  }
-}
-
-/// Strips [strip][k][rows] of A where A is not contiguous along k.
-void Contract::packRows(Value m, int64_t span, Value k0, Value kCount) {
-  emit.loop(emit.i64(0), kCount, 1, [&](Value k) {
-    Value to = emit.at(packedA, f32, emit.mul(k, rows));
-    for (int64_t i = 0; i < span;) {
-      int64_t count = plan_.m.a == 1 ? std::min(rows, span - i) : 1;
-      int64_t place = i / rows * rows * kBlock + i % rows;
-      emit.store(loadWords(aTile, emit.mul(emit.add(m, i), plan_.m.a),
-                           emit.add(k0, k), &Axis::a, plan_.m.a, count, {}),
-                 emit.at(to, f32, emit.i64(place)));
-      i += count;
-    }
-  });
 }
 
 /// A's word of row i at `step` words behind aRow, in all lanes; `half`: the
@@ -645,8 +430,6 @@ FailureOr<LoweredKernel> Contract::run() {
   lowered.launches.push_back(std::move(launch));
   return lowered;
 }
-
-} // namespace
 
 FailureOr<LoweredKernel> lowerContract(KernelOp kernel, ModuleOp into) {
   return Contract(kernel, into).run();

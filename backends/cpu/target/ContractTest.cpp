@@ -85,7 +85,8 @@ TEST(Contract, multipliesPairsOfBf16) {
   KernelRunner runner;
   std::mt19937 random(11);
   auto check = [&](std::vector<int64_t> l, std::vector<int64_t> r, int seed) {
-    int64_t m = 1 + random() % 90, n = 1 + random() % 150, k = 1 + random() % 90;
+    int64_t m = 1 + random() % 90, n = 1 + random() % 150,
+            k = 1 + random() % 90;
     // Rounded: a sum near the middle of two bf16 may round the other way.
     const char *epilogue[] = {"", "e", "rounded"};
     double bound[] = {2e-6, 4e-6, 0.008};
@@ -117,7 +118,8 @@ TEST(Contract, groupsAndBlocksOfBf16) {
   for (int64_t k : {6001, 3202}) {
     runner.check(contraction({9, 70, k}, {0, 2}, {2, 1}, {0, 1}, "e", "bf16"),
                  1, 4e-6);
-    runner.check(contraction({9, 70, k}, {0, 2}, {1, 2}, {0, 1}, "", "bf16"), 2);
+    runner.check(contraction({9, 70, k}, {0, 2}, {1, 2}, {0, 1}, "", "bf16"),
+                 2);
     runner.check(contraction({70, 50, k}, {2, 0}, {2, 1}, {0, 1}, "", "bf16"),
                  3);
   }

@@ -66,8 +66,9 @@ public:
     return lowerPointwise(kernel, into);
   }
 
-  FailureOr<std::vector<char>> link(ModuleOp lowered) override {
-    return linkNative(lowered, bf16);
+  FailureOr<std::vector<char>> link(ModuleOp lowered,
+                                    TimingScope &timing) override {
+    return linkNative(lowered, bf16, timing);
   }
 
 private:

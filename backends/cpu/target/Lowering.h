@@ -32,7 +32,7 @@ mlir::OperandRange yields(KernelOp kernel);
 /// Lowers to machine code and links an ELF shared object without undefined
 /// symbols.
 /// `bf16`: for CPUs with AVX512-BF16; its instructions may then be used.
-mlir::FailureOr<std::vector<char>> linkNative(mlir::ModuleOp module,
-                                              bool bf16);
+mlir::FailureOr<std::vector<char>> linkNative(mlir::ModuleOp module, bool bf16,
+                                              mlir::TimingScope &timing);
 
 } // namespace ltc::cpu

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// The code of one contraction; how it works: Contract.cpp.
+#pragma once
+#include "backends/cpu/target/ContractPlan.h"
+#include "backends/cpu/target/Lowering.h"
+#include "backends/cpu/target/PointEmitter.h"
+
+namespace ltc::cpu {
+
+inline constexpr int64_t kPackedRows = 64;
+
+class Contract {
+  using Value = mlir::Value;
+
+public:
+  Contract(KernelOp kernel, mlir::ModuleOp into)
+      : kernel(kernel), into(into), emit(kernel.getLoc(), kernel.getContext()) {
+  }
+  mlir::FailureOr<LoweredKernel> run();
+
+private:
+  mlir::LogicalResult plan();
+  void chooseBlocks();
+  void emitTile(Value tile);
+  void packColumns(Value k0, Value kCount, Value n0, Value nEnd);
+  void packPanel(Value panel, Value packed, Value k0, Value kCount,
+                 int64_t vectors);
+  void packTransposed(Value panel, Value packed, Value k0, Value kCount,
+                      int64_t vectors);
+  void packRows(Value m, int64_t span, Value k0, Value kCount);
+  /// Words [count] along a row of the operand at `base`, at word k.
+  Value loadWords(Value base, Value offset, Value k, int64_t Axis::*stride,
+                  int64_t along, int64_t count, Value mask);
+  /// Asks for the elements of a word kAhead words of k behind word k.
+  void prefetchAhead(Value base, Value offset, Value k, int64_t Axis::*stride);
+  Value loadA(Value aRow, int64_t i, int64_t step, bool half);
+  /// Calls body(position, width) for whole steps and for the static remainder.
+  void overSteps(Value begin, Value end, int64_t size, int64_t step,
+                 std::function<void(Value, int64_t)> body);
+  /// The same over rows, whose remainder is static unless they are ragged.
+  void overRows(Value begin, Value end, int64_t step,
+                std::function<void(Value, int64_t)> body);
+  void emitRows(Value m0, int64_t span, Value nEnd, Value k0, Value kCount);
+  void emitRegisterTile(Value m, int64_t rows, Value n, int64_t width,
+                        Value aBase, Value panel, Value k0, Value kCount);
+  llvm::SmallVector<Value> sumOverK(llvm::SmallVector<Value> sums, Value aBase,
+                                    Value panel, Value k0, Value kCount,
+                                    int64_t rows, int64_t vectors);
+  void multiplyAdd(llvm::MutableArrayRef<Value> sums, Value aRow, Value bRow,
+                   int64_t rows, int64_t vectors, int64_t unrolled, bool half);
+  void finish(Value m, int64_t rows, Value n, int64_t width,
+              llvm::ArrayRef<Value> sums);
+  void emitGroups(Value mEnd, Value nEnd);
+  void emitProduct(Value m0, Value m1, Value nEnd, Value kBegin, Value kEnd);
+  std::pair<Value, Value> rowsOfGroup(Value group);
+  Value sum() { return contract->getResult(0); }
+  Indices outIndices(Value m, Value n);
+  Value sumAddress(Value m, Value n);
+  bool rowsPacked() const {
+    return plan_.k.back().a != 1 || plan_.k.size() > 1;
+  }
+  /// Rows packed at once: where they are neighbours, a whole cache line and
+  /// more of each k, as a k may be a page apart.
+  int64_t packedRows() const {
+    bool wide = rowsPacked() && plan_.m.a == 1;
+    return wide ? std::max(rows, kPackedRows / rows * rows) : rows;
+  }
+  bool blockedK() const { return kBlock < kWords(); }
+  int64_t kWords() const { return llvm::divideCeil(plan_.kSize(), pair); }
+  /// The last word of k is half.
+  bool oddK() const { return plan_.kSize() % pair != 0; }
+
+  KernelOp kernel;
+  mlir::ModuleOp into;
+  Emitter emit;
+  mlir::Operation *contract = nullptr; ///< plain or grouped
+  ContractPlan plan_;
+  mlir::Type f32, element;        ///< of sums, of operands
+  int64_t pair = 1;               ///< elements of a word
+  int64_t vectors = 3, rows = 8;  ///< register tile
+  int64_t mBlock, nBlock, kBlock; ///< tile
+  int64_t mTiles, nTiles;
+  NativeFunction native;
+  PointEmitter *points = nullptr;
+  Value aTile, bTile;               ///< operands at the tile's outer point
+  Value bTileOfAll;                 ///< before the group is chosen
+  Value packedB, packedA, sums;     ///< in scratch
+  Value mBegin, nBegin;             ///< of the tile
+  llvm::SmallVector<Value> outerAt; ///< index per outer axis
+};
+
+} // namespace ltc::cpu
