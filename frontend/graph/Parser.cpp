@@ -197,7 +197,7 @@ DimSpec Parser::dimSpec() {
     return group();
   spec.name = expectName("the name of a dimension").text;
   if (accept("..")) // batch.. in an optimizer's pattern
-    later(spec.place, "a named rest of dimensions", 13);
+    spec.kind = DimSpec::Rest;
   if (accept(":")) {
     spec.kind = DimSpec::Ragged;
     spec.owner = spec.name;
@@ -238,8 +238,10 @@ std::vector<ParameterDecl> Parser::parameters() {
   while (!is(")")) {
     ParameterDecl decl;
     decl.place = peek().place;
-    if (is("static") && peek(1).kind == Token::Name)
-      later(decl.place, "a static argument of a block", 5);
+    if (is("static") && peek(1).kind == Token::Name) {
+      take();
+      decl.isStatic = true;
+    }
     decl.name = expectName("the name of a setting").text;
     if (is("["))
       decl.dims = dims();
@@ -271,6 +273,9 @@ std::shared_ptr<Function> Parser::function(Function::Kind kind) {
   }
   if (is("("))
     result->parameters = parameters();
+  for (const ParameterDecl &decl : result->parameters)
+    if (decl.isStatic && (kind == Function::Block || kind == Function::Plain))
+      later(decl.place, "a static argument of a block", 5);
   if (accept("as"))
     result->external = expectString("the external name of the block");
   if (accept("=")) {
@@ -355,6 +360,8 @@ std::shared_ptr<Function> Parser::optimizer() {
     clause.place = take().place;
     expect("weight", "after 'on'");
     clause.pattern = dims();
+    if (accept("if"))
+      clause.condition = expression();
     clause.body = block();
     result->clauses.push_back(std::move(clause));
     skipNewlines();
@@ -362,7 +369,8 @@ std::shared_ptr<Function> Parser::optimizer() {
   if (result->clauses.empty())
     refuse(peek().place, "an optimizer needs a clause: on weight[..] { ... }");
   if (is("evaluate"))
-    later(peek().place, "'evaluate with'", 13);
+    refuse(peek().place, "'evaluate with' stands inside a clause, whose weight "
+                         "and states it reads");
   return result;
 }
 
@@ -425,8 +433,25 @@ StmtPtr Parser::statement() {
     endStatement();
     return stmt;
   }
-  if (is("project") && peek(1).kind == Token::Name)
-    later(place, "'project'", 13);
+  if (is("project") && peek(1).kind == Token::Name) {
+    take();
+    StmtPtr stmt = make(Stmt::Project, place);
+    if (!accept("weight"))
+      refuse(peek().place, "only the weight is projected: project weight = "
+                           "...");
+    expect("=", "after 'project weight'");
+    stmt->value = expression();
+    endStatement();
+    return stmt;
+  }
+  if (is("evaluate") && is("with", 1)) {
+    take();
+    take();
+    StmtPtr stmt = make(Stmt::Evaluate, place);
+    stmt->value = expression();
+    endStatement();
+    return stmt;
+  }
   return assignment();
 }
 
@@ -519,7 +544,7 @@ StmtPtr Parser::states() {
     target.place = peek().place;
     target.name = expectName("a state's name").text;
     if (is("["))
-      later(target.place, "a factored state", 13);
+      target.dims = dims();
     stmt->targets.push_back(target);
   } while (accept(","));
   if (accept(":")) {
@@ -528,8 +553,13 @@ StmtPtr Parser::states() {
       refuse(stmt->place, "a state is f32 in this version of ltc, not " +
                               stmt->text);
   }
-  if (accept("init"))
-    stmt->value = postfix();
+  if (accept("init")) {
+    Place start = peek().place;
+    stmt->name = expectName("zeros or weight").text;
+    if (stmt->name != "zeros" && stmt->name != "weight")
+      refuse(start, "a state starts as zeros or as the weight: init zeros, "
+                    "init weight");
+  }
   endStatement();
   return stmt;
 }
@@ -715,6 +745,10 @@ std::vector<BracketItem> Parser::brackets() {
     item.place = peek().place;
     if (accept("..")) {
       item.kind = BracketItem::Rest;
+    } else if (peek().kind == Token::Name && is("..", 1)) {
+      item.kind = BracketItem::Rest;
+      item.from = take().text;
+      take();
     } else if (peek().kind == Token::Name && is("for", 1)) {
       item.kind = BracketItem::Rename;
       item.to = take().text;

@@ -12,9 +12,14 @@ using Json = nlohmann::json;
 static constexpr int kManifestVersion = 1;
 static constexpr const char *kPrefix = "step-";
 
-static std::string stateFile(const std::string &state) {
-  return state.empty() ? "model.safetensors"
-                       : "state." + state + ".safetensors";
+/// The files that training goes on from: states by name, "" the parameters.
+static std::map<std::string, std::string> filesOf(const Program &program) {
+  std::map<std::string, std::string> files;
+  for (const std::string &state : stateNames(program.table()))
+    files[state] = "state." + state + ".safetensors";
+  files[""] = hasEvaluationWeights(program) ? "trained.safetensors"
+                                            : "model.safetensors";
+  return files;
 }
 
 std::vector<fs::path> listCheckpoints(const fs::path &run) {
@@ -56,17 +61,21 @@ static Json toJson(const Manifest &manifest) {
 }
 
 /// Fills the folder: tensors first, the manifest with their hashes last.
-static Result<void> fill(const Program &program, const Manifest &manifest,
+static Result<void> fill(Program &program, const Manifest &manifest,
                          const fs::path &folder) {
   Json json = toJson(manifest);
-  std::set<std::string> states = stateNames(program.table());
-  states.insert(""); // the parameters themselves
-  for (const std::string &state : states) {
+  auto write = [&](const std::string &state,
+                   const std::string &file) -> Result<void> {
     LTC_ASSIGN(Snapshot tensors, snapshot(program, state));
-    fs::path path = folder / stateFile(state);
-    LTC_TRY(writeSafetensors(path, std::move(tensors.tensors)));
-    LTC_ASSIGN(json["files"][stateFile(state)], describeFile(path));
-  }
+    LTC_TRY(writeSafetensors(folder / file, std::move(tensors.tensors)));
+    LTC_ASSIGN(json["files"][file], describeFile(folder / file));
+    return {};
+  };
+  for (const auto &[state, file] : filesOf(program))
+    LTC_TRY(write(state, file));
+  if (hasEvaluationWeights(program))
+    LTC_TRY(withEvaluationWeights(
+        program, [&] { return write(kEvaluation, "model.safetensors"); }));
   json["xxh3"] = hexHash(hashBytes(json.dump()));
   return writeFile(folder / "manifest.json", json.dump(2) + "\n");
 }
@@ -83,9 +92,8 @@ static void removeOld(const fs::path &run, int keep) {
       fs::remove_all(entry.path(), ignored);
 }
 
-Result<fs::path> saveCheckpoint(const Program &program,
-                                const Manifest &manifest, const fs::path &run,
-                                int keep) {
+Result<fs::path> saveCheckpoint(Program &program, const Manifest &manifest,
+                                const fs::path &run, int keep) {
   fs::path folder = run / "checkpoints";
   std::string digits = std::to_string(manifest.progress.step);
   digits.insert(0, std::max<int>(0, 9 - int(digits.size())), '0');
@@ -174,10 +182,8 @@ FoundCheckpoint findCheckpoint(const fs::path &run) {
 
 Result<void> restoreCheckpoint(Program &program, const Manifest &manifest,
                                const fs::path &checkpoint) {
-  std::set<std::string> states = stateNames(program.table());
-  states.insert("");
-  for (const std::string &state : states) {
-    fs::path path = checkpoint / stateFile(state);
+  for (const auto &[state, name] : filesOf(program)) {
+    fs::path path = checkpoint / name;
     LTC_ASSIGN(SafetensorsFile file, SafetensorsFile::open(path));
     auto restored = restore(program, file, state, /*exact=*/true);
     if (!restored)
@@ -186,6 +192,16 @@ Result<void> restoreCheckpoint(Program &program, const Manifest &manifest,
   const auto &known = *program.table().wellknown;
   LTC_TRY(program.set<int64_t>(known.step, manifest.progress.step));
   return program.set<int64_t>(known.tokens_seen, manifest.progress.tokens);
+}
+
+Result<void> restoreScalars(Program &program, const Manifest &manifest) {
+  for (const auto &scalar : program.table().scalars) {
+    auto saved = manifest.scalars.find(scalar->key);
+    double value =
+        saved == manifest.scalars.end() ? scalar->value : saved->second;
+    LTC_TRY(program.set<double>(scalar->buffer, value));
+  }
+  return {};
 }
 
 } // namespace ltc

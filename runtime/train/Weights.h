@@ -5,6 +5,7 @@
 #include "runtime/device/Program.h"
 #include "runtime/formats/Safetensors.h"
 #include <deque>
+#include <functional>
 #include <set>
 
 namespace ltc {
@@ -18,7 +19,18 @@ struct Snapshot {
 /// Names of the optimizer's states, e.g. m and v.
 std::set<std::string> stateNames(const artifact::ArtifactT &table);
 
-/// Copies from the device. `state`: "" for the parameters themselves.
+/// True if the optimizer evaluates other weights than it trains (`evaluate
+/// with` in its text).
+bool hasEvaluationWeights(const Program &program);
+
+/// Does `work` while phases that predict, and snapshot of kEvaluation, read
+/// the weights for evaluation. They lie over the gradients, between steps.
+Result<void> withEvaluationWeights(Program &program,
+                                   const std::function<Result<void>()> &work);
+
+/// Copies from the device. `state`: "" for the parameters themselves;
+/// kEvaluation for those of evaluation.
+inline constexpr const char *kEvaluation = "(evaluation)";
 Result<Snapshot> snapshot(const Program &program, const std::string &state);
 
 /// Fills the parameters (or one state of them) from a file. F32, BF16 and F16
@@ -34,7 +46,8 @@ loadModelFolder(Program &program, const std::filesystem::path &folder);
 
 /// Writes a Hugging Face folder: model.safetensors and, if the architecture
 /// has one, config.json. Tied parameters are one parameter here, written once.
-Result<void> exportModelFolder(const Program &program,
+/// The weights are those of evaluation.
+Result<void> exportModelFolder(Program &program,
                                const std::filesystem::path &folder);
 
 } // namespace ltc

@@ -4,6 +4,7 @@
 #include "tools/ltc/Commands.h"
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
@@ -110,12 +111,30 @@ double totalBytes(const artifact::ArtifactT &table) {
   return bytes;
 }
 
+/// Bytes of each of the optimizer's states; what parameters share counts once.
+void printStates(const artifact::ArtifactT &table) {
+  std::map<std::string, std::map<uint64_t, uint64_t>> states;
+  for (const auto &parameter : table.parameters)
+    for (const auto &state : parameter->states) {
+      const artifact::BufferT &buffer = *table.buffers[state->buffer];
+      states[state->name][buffer.offset] = buffer.bytes;
+    }
+  for (const auto &[name, places] : states) {
+    uint64_t bytes = 0;
+    for (const auto &[offset, size] : places)
+      bytes += size;
+    std::printf("    %-10s %12s   of the optimizer\n", name.c_str(),
+                shortBytes(double(bytes)).c_str());
+  }
+}
+
 void printMemory(const artifact::ArtifactT &table) {
   std::printf("memory by class\n");
   for (const auto &arena : table.arenas)
     if (arena->bytes)
       std::printf("  %-12s %12s\n", name(arena->class_),
                   shortBytes(double(arena->bytes)).c_str());
+  printStates(table);
   uint64_t scratch = 0, object = 0;
   for (const auto &kernel : table.kernels)
     scratch = std::max(scratch, kernel->scratch_bytes);
