@@ -300,10 +300,10 @@ void Layout::addParameter(DictionaryAttr dict, Place place) {
     return addBuffer(std::move(text), kind, DType::f32, shape, place.offset,
                      place.bytes, line);
   };
-  bindWhole(add(name, BufferClass::parameter, shape, place),
-            gradient < 0 ? -1
-                         : int64_t(add("gradient of " + name,
-                                       BufferClass::gradient, shape, place)));
+  uint32_t buffer = add(name, BufferClass::parameter, shape, place);
+  if (gradient >= 0)
+    gradient = add("gradient of " + name, BufferClass::gradient, shape, place);
+  bindWhole(buffer, gradient);
   for (const StatePlace &state : statesOfParameter[name])
     byKey["state:" + state.name + ":" + name] =
         add(state.name + " of " + name, BufferClass::state, *state.shape,

@@ -25,6 +25,16 @@ graph::Request ask(const std::string &optimizer, const char *layers = "2") {
   return request;
 }
 
+/// Experts are file by file: 8 tensors of (12, 8) for each of three weights.
+graph::Request askExperts(const std::string &optimizer) {
+  graph::Request request = graph::test::request(
+      "moe_llama", {{"vocab", "11"}, {"layers", "2"}, {"d", "8"},
+                    {"heads", "4"}, {"kv", "2"}, {"k", "4"}, {"ffn", "12"},
+                    {"experts", "8"}, {"top", "2"}});
+  request.optimizer = graph::test::use(optimizer, {}, "train.optimizer");
+  return request;
+}
+
 /// The name of the buffer that an argument or result is bound to.
 std::string bufferOf(DictionaryAttr bind) {
   auto text = [&](StringRef key) {
@@ -71,45 +81,65 @@ void comparePhase(ModuleOp plain, StringRef phase, ProgramRunner &runner) {
   }
 }
 
-TEST(OptimizerProgram, isWhatTheInterpreterSaysOfTheText) {
-  for (const char *name : kOptimizers) {
-    SCOPED_TRACE(name);
-    graph::test::Built built(ask(name));
-    ASSERT_TRUE(built.module) << built.said;
-    OwningOpRef<ModuleOp> plain = built.module->clone();
-    ReferenceTarget target;
-    auto program = compileModule(*built.module, target);
-    ASSERT_TRUE(succeeded(program));
-    Result<void> checked = checkArtifact(**program, ~uint64_t(0));
-    ASSERT_TRUE(bool(checked)) << checked.error().message;
-    ProgramRunner runner(*built.module, **program);
-    std::mt19937 engine(3);
-    auto random = [&](const std::vector<int64_t> &shape) {
-      HostTensor tensor(shape);
-      for (double &x : tensor.data)
-        x = double(float(engine() / 2147483648.0 - 1));
-      return tensor;
-    };
-    for (const auto &scalar : (*program)->scalars)
-      runner.write(scalar->buffer, HostTensor::scalar(scalar->value));
+void expectProgram(const graph::Request &request) {
+  SCOPED_TRACE(request.model.name + ", " + request.optimizer.name);
+  graph::test::Built built(request);
+  ASSERT_TRUE(built.module) << built.said;
+  OwningOpRef<ModuleOp> plain = built.module->clone();
+  ReferenceTarget target;
+  auto program = compileModule(*built.module, target);
+  ASSERT_TRUE(succeeded(program));
+  Result<void> checked = checkArtifact(**program, ~uint64_t(0));
+  ASSERT_TRUE(bool(checked)) << checked.error().message;
+  ProgramRunner runner(*built.module, **program);
+  std::mt19937 engine(3);
+  auto random = [&](const std::vector<int64_t> &shape) {
+    HostTensor tensor(shape);
+    for (double &x : tensor.data)
+      x = double(float(engine() / 2147483648.0 - 1));
+    return tensor;
+  };
+  for (const auto &scalar : (*program)->scalars)
+    runner.write(scalar->buffer, HostTensor::scalar(scalar->value));
+  for (const auto &parameter : (*program)->parameters)
+    runner.write(parameter->buffer, random(parameter->shape));
+  for (int step = 0; step < 3; ++step) {
     for (const auto &parameter : (*program)->parameters)
-      runner.write(parameter->buffer, random(parameter->shape));
-    for (int step = 0; step < 3; ++step) {
-      for (const auto &parameter : (*program)->parameters)
-        runner.write(uint32_t(parameter->gradient), random(parameter->shape));
-      comparePhase(*plain, "apply", runner);
-      ASSERT_EQ(runner.read(runner.find("step")).data[0], step + 1);
-    }
-    if (!plain->lookupSymbol("enter_evaluation"))
-      continue;
-    comparePhase(*plain, "enter_evaluation", runner);
-    runner.runPhase("leave_evaluation");
-    for (const auto &parameter : (*program)->parameters) {
-      EXPECT_EQ(parameter->evaluation, parameter->gradient);
-      for (double x : runner.read(uint32_t(parameter->gradient)).data)
-        ASSERT_EQ(x, 0);
-    }
+      runner.write(uint32_t(parameter->gradient), random(parameter->shape));
+    comparePhase(*plain, "apply", runner);
+    ASSERT_EQ(runner.read(runner.find("step")).data[0], step + 1);
   }
+  if (!plain->lookupSymbol("enter_evaluation"))
+    return;
+  comparePhase(*plain, "enter_evaluation", runner);
+  runner.runPhase("leave_evaluation");
+  for (const auto &parameter : (*program)->parameters) {
+    EXPECT_EQ(parameter->evaluation, parameter->gradient);
+    for (double x : runner.read(uint32_t(parameter->gradient)).data)
+      ASSERT_EQ(x, 0);
+  }
+}
+
+TEST(OptimizerProgram, isWhatTheInterpreterSaysOfTheText) {
+  for (const char *name : kOptimizers)
+    expectProgram(ask(name));
+}
+
+TEST(OptimizerProgram, takesExpertsAsABatchOfMatrices) {
+  for (const char *name : {"adafactor", "muon"})
+    expectProgram(askExperts(name));
+  graph::test::Built built(askExperts("adafactor"));
+  ReferenceTarget target;
+  auto program = compileModule(*built.module, target);
+  ASSERT_TRUE(succeeded(program));
+  int found = 0;
+  for (const auto &parameter : (*program)->parameters)
+    for (const auto &state : parameter->states)
+      if (parameter->name.find(".experts.7.w1") != std::string::npos &&
+          state->name == "row" && ++found)
+        EXPECT_EQ((*program)->buffers[state->buffer]->shape,
+                  std::vector<int64_t>{12});
+  EXPECT_EQ(found, 2); // one a layer
 }
 
 /// Kernels that update or evaluate weights, as text.
