@@ -4,6 +4,7 @@
 #pragma once
 #include "ir/ops/Ops.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "mlir/Support/Timing.h"
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,7 +17,7 @@ namespace ltc {
 /// A binding points at the first element of a contiguous row-major tensor.
 struct KernelLaunch {
   std::string symbol;
-  int64_t tiles = 1;         ///< the grid; a tile's bits depend on its index only
+  int64_t tiles = 1; ///< the grid; a tile's bits depend on its index only
   uint64_t scratchBytes = 0; ///< per thread, 64-byte aligned
   /// What each binding is: 0..n-1 the kernel's arguments, then its results;
   /// -1-i is workspace i of the lowered kernel.
@@ -39,8 +40,10 @@ public:
   /// by a diagnostic at the kernel's location.
   virtual mlir::FailureOr<LoweredKernel> lower(KernelOp kernel,
                                                mlir::ModuleOp into) = 0;
-  /// Compiles and links what `lower` added; the bytes of one binary.
-  virtual mlir::FailureOr<std::vector<char>> link(mlir::ModuleOp lowered) = 0;
+  /// Compiles and links what `lower` added; the bytes of one binary. What it
+  /// does is named in `timing`.
+  virtual mlir::FailureOr<std::vector<char>>
+  link(mlir::ModuleOp lowered, mlir::TimingScope &timing) = 0;
 };
 
 /// The CPU: AVX-512 code in an ELF shared object without undefined symbols.

@@ -58,6 +58,8 @@ LogicalResult runToStage(ModuleOp module, StringRef stage,
     return module.emitError("there is no stage ")
            << stage << "; stages are model, grad, shard, kernels";
   PassManager pm(module.getContext());
+  if (options.timing)
+    pm.enableTiming(*options.timing);
   dumpInto(pm, options.debugDir);
   auto reached = [&](StringRef name) {
     return llvm::find(kStages, name) - kStages <=
@@ -74,9 +76,14 @@ LogicalResult runToStage(ModuleOp module, StringRef stage,
 
 FailureOr<std::unique_ptr<artifact::ArtifactT>>
 compileModule(ModuleOp module, Target &target, const CompileOptions &options) {
-  if (failed(runToStage(module, "kernels", options)))
+  TimingScope none, &timing = options.timing ? *options.timing : none;
+  CompileOptions inner = options;
+  TimingScope passes = timing.nest("passes");
+  inner.timing = &passes;
+  if (failed(runToStage(module, "kernels", inner)))
     return failure();
-  return buildProgram(module, target);
+  passes.stop();
+  return buildProgram(module, target, timing);
 }
 
 void registerPipelinePasses() {

@@ -18,6 +18,7 @@ void registerPipelinePasses();
 struct CompileOptions {
   std::string debugDir; ///< IR after every pass, in files; "" = none
   std::string report;   ///< file of the fusion report; "-" stderr; "" = none
+  mlir::TimingScope *timing = nullptr; ///< receives the time by pass and stage
 };
 
 /// Names of the stages that `runToStage` takes, in order.

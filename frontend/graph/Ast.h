@@ -74,7 +74,7 @@ struct ParameterDecl {
   ExprPtr initial;      ///< default; null: required
   std::string type;     ///< after ':', e.g. model, example
   std::string config;   ///< configuration key (`as`)
-  bool isStatic = false; ///< a number that is structure, not a scalar
+  bool isStatic = false; ///< known when compiling: structure, not a scalar
   Place place;
 };
 

@@ -178,6 +178,10 @@ void Emit::collectLeaves(const NodePtr &node, std::vector<NodePtr> &leaves) {
 }
 
 NodePtr Emit::materialise(NodePtr node, Dims order) {
+  if (pairwise(node))
+    refuse(node->place, "attention's score and keep are pointwise: what they "
+                        "say of a pair of positions is never stored, so it "
+                        "cannot be summed, split, renamed or gathered by");
   if (order.empty())
     order = node->dims;
   if (node->kind == Node::Leaf && order == node->dims)

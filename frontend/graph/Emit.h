@@ -23,6 +23,18 @@ public:
   NodePtr op(std::string name, std::vector<NodePtr> inputs, Place place);
   NodePtr cast(NodePtr node, Type type, Place place);
 
+  /// The query's and the key's position while an attention's texts are read.
+  /// What has both stays lazy: it is computed inside the tile.
+  struct Pair {
+    Dim *t = nullptr, *u = nullptr;
+    NodePtr score; ///< null inside keep
+  };
+  std::optional<Pair> pair;
+  bool pairwise(const NodePtr &node) const {
+    return pair && contains(node->dims, pair->t) &&
+           contains(node->dims, pair->u);
+  }
+
   /// The node as a tensor: itself if it is one, else one ltc.map. `order`
   /// gives the dimensions' order; empty: the node's own.
   NodePtr materialise(NodePtr node, Dims order = {});

@@ -49,6 +49,15 @@ TEST(Golden, qwen2IsLlamaWithBiases) {
   expectModel("qwen2", request("llama", settings));
 }
 
+TEST(Golden, mistralIsLlamaWithAWindow) {
+  expectModel("mistral", request("llama", tinyMistral()));
+}
+
+TEST(Golden, llama3ScalesRotaryAngles) {
+  expectModel("llama3", request("llama", tinyLlama3()));
+  expectModel("llama_linear", request("llama", tinyLinear()));
+}
+
 TEST(Golden, gpt2) { expectModel("gpt2", request("gpt2", tinyGpt2())); }
 
 TEST(Golden, functionsThatNoModelCalls) {

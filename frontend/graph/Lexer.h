@@ -16,6 +16,11 @@ struct Refusal {
 };
 [[noreturn]] void refuse(Place place, std::string message);
 
+/// Several at once, of things that do not depend on each other.
+struct Refusals {
+  std::vector<Refusal> list;
+};
+
 struct Token {
   enum Kind { Name, Number, String, Symbol, Newline, End } kind = End;
   std::string text;

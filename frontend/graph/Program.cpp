@@ -71,17 +71,23 @@ Tracer::Given Program::given(const TextUse &use, const Function &text) {
   Tracer::Given result;
   for (const Setting &setting : use.settings) {
     std::vector<std::string> names;
+    std::string all;
     const ParameterDecl *declared = nullptr;
     for (const ParameterDecl &decl : text.parameters) {
       if (decl.name == setting.name && decl.type.empty())
         declared = &decl;
+      if (!decl.type.empty())
+        continue; // a policy or a batch, not a setting
       names.push_back(decl.name);
+      all += (all.empty() ? "" : ", ") + decl.name;
     }
     std::string near = nearestName(setting.name, names);
     if (!declared)
       refuse(setting.place,
              "'" + text.name + "' has no setting '" + setting.name + "'" +
-                 (near.empty() ? "" : "; did you mean '" + near + "'?"));
+                 (all.empty()    ? "; it has none"
+                  : near.empty() ? "; there are: " + all
+                                 : "; did you mean '" + near + "'?"));
     Value value = valueOf(setting.text);
     std::string kind = kindOf(*declared, text);
     if ((kind == "number" && !value.number()) ||
@@ -279,11 +285,43 @@ OwningOpRef<ModuleOp> Program::build() {
   return std::move(module);
 }
 
+/// A body, or a block or loop in it, states a term.
+static bool statesTerms(const Body &body) {
+  return llvm::any_of(body, [](const StmtPtr &statement) {
+    return statement->kind == Stmt::Term || statesTerms(statement->body) ||
+           statesTerms(statement->otherwise) ||
+           (statement->function && statesTerms(statement->function->body));
+  });
+}
+
+void Program::checkUses() {
+  Refusals refusals;
+  auto check = [&](auto &texts, const TextUse &use, const char *kind) {
+    try {
+      given(use, text(texts, use, kind));
+    } catch (const Refusal &refusal) {
+      refusals.list.push_back(refusal);
+    }
+  };
+  check(library.models, request.model, "architecture");
+  auto known = library.models.find(request.model.name);
+  bool hasTerms =
+      known != library.models.end() && statesTerms(known->second->body);
+  for (const LossUse &loss : request.losses)
+    if (!hasTerms || library.losses.count(loss.name)) // else a model's term?
+      check(library.losses, loss, "loss");
+  check(library.optimizers, request.optimizer, "optimizer");
+  check(library.schedules, request.schedule, "schedule");
+  if (!refusals.list.empty())
+    throw refusals;
+}
+
 void Program::buildAll() {
   for (const LibraryText &text : libraryTexts())
     addText(std::string(text.text), std::string(text.path));
   for (auto &[path, content] : request.texts)
     addText(content, path);
+  checkUses();
   busy = &request.model;
   model = &text(library.models, request.model, "architecture");
   tracer.model = model;
@@ -302,12 +340,7 @@ OwningOpRef<ModuleOp> buildProgram(const Request &request,
                                    MLIRContext &context) {
   context.loadDialect<LtcDialect, func::FuncDialect, arith::ArithDialect,
                       math::MathDialect>();
-  try {
-    OwningOpRef<ModuleOp> module = Program(request, context).build();
-    if (failed(verify(*module)))
-      return nullptr;
-    return module;
-  } catch (const Refusal &refusal) {
+  auto report = [&](const Refusal &refusal) {
     auto at = [&](const Place &place) {
       return FileLineColLoc::get(&context, place.file, place.line,
                                  place.column);
@@ -315,8 +348,19 @@ OwningOpRef<ModuleOp> buildProgram(const Request &request,
     InFlightDiagnostic error = emitError(at(refusal.place)) << refusal.message;
     for (auto &[place, note] : refusal.notes)
       error.attachNote(at(place)) << note;
-    return nullptr;
+  };
+  try {
+    OwningOpRef<ModuleOp> module = Program(request, context).build();
+    if (failed(verify(*module)))
+      return nullptr;
+    return module;
+  } catch (const Refusal &refusal) {
+    report(refusal);
+  } catch (const Refusals &refusals) {
+    for (const Refusal &refusal : refusals.list)
+      report(refusal);
   }
+  return nullptr;
 }
 
 } // namespace ltc::graph

@@ -51,6 +51,7 @@ private:
   };
 
   void buildAll();
+  void checkUses(); ///< all names and settings of the spec; throws Refusals
   void addText(const std::string &content, const std::string &path);
   void buildLoss();
   void enterTerm(const Term &term, const LossUse *use, const Place &place);

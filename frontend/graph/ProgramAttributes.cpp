@@ -13,28 +13,36 @@ static std::string lineOf(const Place &place) {
          std::to_string(place.column);
 }
 
+static nlohmann::ordered_json jsonOf(const Value &value) {
+  if (value.truth())
+    return std::get<bool>(value.is);
+  if (value.text())
+    return std::get<std::string>(value.is);
+  if (value.number()) {
+    double number = std::get<double>(value.is);
+    if (number == std::floor(number) && std::abs(number) < 9e15)
+      return int64_t(number);
+    return number;
+  }
+  nlohmann::ordered_json result;
+  if (auto *list = std::get_if<std::vector<Value>>(&value.is)) {
+    result = nlohmann::ordered_json::array();
+    for (const Value &item : *list)
+      result.push_back(jsonOf(item));
+  }
+  return result;
+}
+
 /// config.json from the text's own lines; "" if the text has none.
 std::string Program::configJson() {
   nlohmann::ordered_json json;
+  // "rope_scaling.factor" is a member of an object, left out where it is none.
   auto put = [&](const std::string &key, const Value &value) {
-    if (value.none())
-      json[key] = nullptr;
-    else if (value.truth())
-      json[key] = std::get<bool>(value.is);
-    else if (value.text())
-      json[key] = std::get<std::string>(value.is);
-    else if (value.number()) {
-      double number = std::get<double>(value.is);
-      if (number == std::floor(number) && std::abs(number) < 9e15)
-        json[key] = int64_t(number);
-      else
-        json[key] = number;
-    } else if (auto *list = std::get_if<std::vector<Value>>(&value.is)) {
-      json[key] = nlohmann::json::array();
-      for (const Value &item : *list)
-        if (item.text())
-          json[key].push_back(std::get<std::string>(item.is));
-    }
+    size_t dot = key.find('.');
+    if (dot == std::string::npos)
+      json[key] = jsonOf(value);
+    else if (!value.none())
+      json[key.substr(0, dot)][key.substr(dot + 1)] = jsonOf(value);
   };
   for (const Function::Config &config : model->configs) {
     Function probe = *model;

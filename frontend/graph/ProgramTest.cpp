@@ -112,6 +112,26 @@ TEST(Program, configIsWrittenFromTheTextsOwnLines) {
     EXPECT_NE(config.find(line), std::string::npos) << line << "\n" << config;
 }
 
+TEST(Program, aDottedConfigKeyIsAMember) {
+  auto config = [](const Settings &settings) {
+    Built built(request("llama", settings));
+    EXPECT_TRUE(built.module) << built.said;
+    return (*built.module)
+        ->getAttrOfType<mlir::StringAttr>("ltc.config_json")
+        .str();
+  };
+  std::string scaled = config(tinyLlama3()), plain = config(tinyMistral());
+  EXPECT_NE(scaled.find("\"rope_scaling\": {\n    \"rope_type\": \"llama3\",\n"
+                        "    \"factor\": 8,\n    \"low_freq_factor\": 1,\n"
+                        "    \"high_freq_factor\": 4,\n"
+                        "    \"original_max_position_embeddings\": 64"),
+            std::string::npos)
+      << scaled;
+  EXPECT_EQ(plain.find("rope_scaling"), std::string::npos) << plain;
+  EXPECT_NE(plain.find("\"model_type\": \"mistral\""), std::string::npos);
+  EXPECT_NE(plain.find("\"sliding_window\": 3"), std::string::npos);
+}
+
 TEST(Texts, eachTextStandsUnderItsFolderAndName) {
   ASSERT_TRUE(libraryText("architectures", "llama"));
   EXPECT_EQ(libraryText("architectures", "llama")->path,

@@ -11,7 +11,7 @@ namespace {
 
 // The lines of a model around the one under test, which is line 6.
 std::string model(const std::string &line) {
-  return "model toy(vocab, d, ffn, layers = 2)\n"
+  return "model toy(vocab, d, ffn, layers = 2, heads = 2, k = 4)\n"
          "input tokens[b, t]: token, position[b, t], document[b, t]\n"
          "param embed[vocab, d]\n"
          "param w[ffn, d]\n"
@@ -46,6 +46,40 @@ TEST(Refusal, namesTheLineAndTheReason) {
         << c.line;
 }
 
+/// What is said of attention's arguments behind q, key and v.
+std::string saidOfAttention(const std::string &rest) {
+  std::string text = model("y = attention(q, q, q, " + rest + ")");
+  // The parameter and q before x's line, which makes it a part of that line.
+  size_t at = text.find("x = embed");
+  text.replace(at, text.find('\n', at) - at,
+               "param p[(heads k), d]; x = embed[tokens over vocab]; q = x @ p");
+  return said(toy(text));
+}
+
+TEST(Refusal, ofAttentionsTexts) {
+  std::string head = "toy.ltc:6:";
+  EXPECT_EQ(saidOfAttention("bias = 1"),
+            head + "31: attention takes keep, score, sink and scale, not "
+                   "'bias'");
+  EXPECT_EQ(saidOfAttention("keep(t) = true"),
+            head + "34: attention's keep is written keep(t, u) = ...");
+  EXPECT_EQ(saidOfAttention("score = 1"),
+            head + "32: attention's score is written score(s, t, u) = ..., "
+                   "with names of its own for the score and the two "
+                   "positions");
+  EXPECT_EQ(saidOfAttention("score(s, t, u) = s > 1"),
+            head + "43: a score is a number, not a condition");
+  EXPECT_EQ(saidOfAttention("score(s, t, u) = s + sum[u] s"),
+            head + "45: cannot reduce inside attention's score and keep: they "
+                   "are pointwise");
+  EXPECT_EQ(saidOfAttention("score(s, t, u) = s + x"),
+            "toy.ltc:5:34: attention's texts may read values by b, heads, t or u, "
+                   "but x[b = 2, t = 6, d = 8] has dimension d");
+  EXPECT_EQ(saidOfAttention("sink = x"),
+            head + "31: attention's sink is one score per head, found x[b = 2, "
+                   "t = 6, d = 8]");
+}
+
 /// A text put beside a working request.
 std::string saidOf(const std::string &text, const Request &base) {
   Request ask = base;
@@ -77,7 +111,7 @@ TEST(Refusal, ofTheSpecsSettings) {
   settings.back() = {"kv", "3"};
   settings.erase(settings.begin() + 4);
   EXPECT_EQ(said(request("llama", settings)),
-            "plugins/architectures/llama.ltc:17:1: kv must divide heads (heads "
+            "plugins/architectures/llama.ltc:26:1: kv must divide heads (heads "
             "= 4, kv = 3)");
   settings.back() = {"ffn", "12.5"};
   EXPECT_EQ(said(request("llama", settings)).substr(0, 20),

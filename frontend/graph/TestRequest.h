@@ -35,6 +35,29 @@ inline Settings tinyLlama() {
   return {{"vocab", "11"}, {"layers", "2"}, {"d", "8"},   {"heads", "4"},
           {"kv", "2"},     {"k", "4"},      {"ffn", "12"}};
 }
+/// With Llama 3's kind of rope scaling and every bias.
+inline Settings tinyLlama3() {
+  return {{"vocab", "11"},           {"layers", "2"},
+          {"d", "8"},                {"heads", "4"},
+          {"kv", "2"},               {"k", "8"},
+          {"ffn", "12"},             {"attention_bias", "true"},
+          {"mlp_bias", "true"},      {"rope", "llama3"},
+          {"rope_factor", "8"},      {"rope_low", "1"},
+          {"rope_high", "4"},        {"rope_original", "64"}};
+}
+inline Settings tinyLinear() {
+  return {{"vocab", "11"},      {"layers", "2"},
+          {"d", "8"},           {"heads", "4"},
+          {"kv", "2"},          {"k", "8"},
+          {"ffn", "12"},        {"attention_bias", "true"},
+          {"mlp_bias", "true"}, {"rope", "linear"},
+          {"rope_factor", "4"}};
+}
+inline Settings tinyMistral() {
+  Settings settings = tinyLlama();
+  settings.push_back({"window", "3"});
+  return settings;
+}
 inline Settings tinyGpt2() {
   return {{"vocab", "11"}, {"layers", "2"},    {"d", "8"},
           {"heads", "2"},  {"positions", "6"}, {"ffn", "12"}};

@@ -189,30 +189,31 @@ Value Tracer::split(const Expr &expr, Scope &scope) {
                            show(x));
   settle(x, false);
   int64_t left = along->size, unnamed = 0;
-  std::vector<std::string> names;
+  std::vector<std::pair<std::string, Dim *>> pieceDims;
   for (size_t n = 1; n < expr.arguments.size(); ++n) {
     const Expr &name = *expr.arguments[n].value;
     if (name.kind != Expr::Name)
       refuse(name.place, "expected the name of a piece's dimension");
-    names.push_back(name.name);
+    // Known: of this text or a setting. Other texts' pieces do not count.
     Dim *dim = nullptr;
     for (Scope *s = &scope; s && !dim; s = s->parent)
       if (auto found = s->dims.find(name.name); found != s->dims.end())
         dim = found->second;
+    if (settings.count(name.name) && !dim)
+      dim = lookupDim(name.name, scope);
     dim ? left -= dim->size : ++unnamed;
+    pieceDims.push_back({name.name, dim});
   }
   if (left < 0 || (unnamed && left % unnamed) || (!unnamed && left))
     refuse(expr.place, "the pieces do not add up to " + along->name + " = " +
                            std::to_string(along->size));
   std::vector<Value> pieces;
   int64_t offset = 0;
-  for (const std::string &name : names) {
-    if (!scope.dims.count(name)) {
-      // A piece's name belongs to the function that splits.
-      std::string key = name + "/" + along->name;
-      scope.dims[name] = dimNamed(key, left / unnamed);
-    }
-    Dim *piece = scope.dims[name];
+  for (auto &[name, piece] : pieceDims) {
+    // A piece's name belongs to the function that splits.
+    if (!piece)
+      piece = scope.dims[name] =
+          dimNamed(name + "/" + along->name, left / unnamed);
     pieces.push_back(Value{emit.slice(x, along, offset, piece, expr.place)});
     offset += piece->size;
   }
@@ -342,139 +343,8 @@ Value Tracer::callFunction(const Function &function, const Expr &call,
   return *result;
 }
 
-/// attention(q, key, v, keep = ..., scale = ...): the head dimensions follow
-/// from q's and key's names.
-Value Tracer::attention(const Expr &expr, Scope &scope) {
-  std::vector<NodePtr> operands;
-  const Argument *keep = nullptr;
-  double scale = 0;
-  for (const Argument &argument : expr.arguments) {
-    if (argument.keyword.empty()) {
-      NodePtr x = node(evaluate(*argument.value, scope), expr.place);
-      settle(x, false);
-      operands.push_back(x);
-    } else if (argument.keyword == "keep") {
-      keep = &argument;
-    } else if (argument.keyword == "scale") {
-      scale = number(*argument.value, scope, "attention's scale");
-    } else {
-      refuse(argument.value->place,
-             "attention's '" + argument.keyword +
-                 "' (rule 7 of the graph language) is not available in this "
-                 "version of ltc");
-    }
-  }
-  if (operands.size() != 3)
-    refuse(expr.place, "attention takes q, key and v, then keep = ...");
-  NodePtr q = operands[0], key = operands[1], v = operands[2];
-  Dim *b = lookupDim("b", scope), *t = lookupDim("t", scope);
-  q = openGroups(q, key->dims);
-  auto need = [&](bool holds) {
-    if (!holds)
-      refuse(expr.place, "attention needs q[b, t, heads, k], key[b, t, heads, "
-                         "k], v[b, t, heads, c] (heads of q may be a group of "
-                         "key's), found " +
-                             show("q", q->dims) + ", " +
-                             show("key", key->dims) + ", " +
-                             show("v", v->dims));
-  };
-  need(key->dims.size() == 4 && v->dims.size() == 4 && q->dims.size() >= 4);
-  Dim *k = key->dims[3], *g = key->dims[2], *c = v->dims[3];
-  need(contains(q->dims, k) && contains(q->dims, g) && contains(v->dims, g));
-  Dim *r = nullptr;
-  for (Dim *dim : q->dims)
-    if (dim != b && dim != t && dim != k && dim != g)
-      r = dim;
-  need(q->dims.size() == (r ? 5u : 4u));
-  Dim *one = dimNamed("(one)", 1);
-  Dims qDims = {b, t, g, r ? r : one, k};
-  q = emit.materialise(q, r ? qDims : Dims{b, t, g, k});
-  if (!r)
-    q = emit.reshape(q, qDims, expr.place);
-  key = emit.materialise(key, {b, t, g, k});
-  v = emit.materialise(v, {b, t, g, c});
-  if (scale == 0)
-    scale = 1 / std::sqrt(double(k->size));
-
-  // keep is read at (t, u); u is t under another name.
-  Scope inside;
-  inside.parent = &scope;
-  inside.function = scope.function;
-  std::string tName = "t", uName = "u";
-  if (keep && keep->bound) {
-    if (keep->binders.size() != 2)
-      refuse(expr.place, "keep is written keep(t, u) = ...");
-    tName = keep->binders[0];
-    uName = keep->binders[1];
-  }
-  Dim *u = dimNamed(uName, t->size);
-  inside.dims[tName] = t;
-  inside.dims[uName] = u;
-  NodePtr condition;
-  if (keep) {
-    Value value = evaluate(*keep->value, inside);
-    if (value.node())
-      condition = std::get<NodePtr>(value.is);
-    else if (!value.truth() || !std::get<bool>(value.is))
-      refuse(expr.place, "keep is a condition on indices and documents");
-    if (condition && condition->type != Type::Bool)
-      refuse(expr.place, "keep is a condition on indices and documents");
-  }
-  std::vector<NodePtr> leaves;
-  if (condition)
-    Emit::collectLeaves(condition, leaves);
-  SmallVector<mlir::Value> extras;
-  SmallVector<AffineMap> maps;
-  Dims letters = {b, g, r ? r : one, t, u};
-  OpBuilder &builder = emit.builder;
-  for (const NodePtr &leaf : leaves) {
-    SmallVector<AffineExpr> picks;
-    for (Dim *dim : leaf->dims) {
-      if (!contains(letters, dim))
-        refuse(expr.place, "keep may read values by b, heads, t or u, not " +
-                               dim->name);
-      picks.push_back(builder.getAffineDimExpr(llvm::find(letters, dim) -
-                                               letters.begin()));
-    }
-    extras.push_back(leaf->value);
-    maps.push_back(AffineMap::get(5, 0, picks, builder.getContext()));
-  }
-  Location loc = emit.at(expr.place);
-  Dims outDims = {b, t, g, r ? r : one, c}, lseDims = {b, t, g, r ? r : one};
-  auto op = AttentionOp::create(
-      builder, loc, emit.tensor(Type::F32, outDims),
-      emit.tensor(Type::F32, lseDims), q->value, key->value, v->value, extras,
-      builder.getF64FloatAttr(scale), builder.getAffineMapArrayAttr(maps));
-  if (condition) {
-    Block *body = builder.createBlock(&op.getKeep());
-    mlir::Type i32 = builder.getI32Type();
-    mlir::Value atT = body->addArgument(i32, loc),
-                atU = body->addArgument(i32, loc);
-    Emit::Scope values;
-    for (const NodePtr &leaf : leaves)
-      values.leaves[leaf.get()] =
-          body->addArgument(emit.element(leaf->type), loc);
-    values.index = [&](Location, Dim *dim) { return dim == u ? atU : atT; };
-    YieldOp::create(builder, loc,
-                    ValueRange{emit.emitScalar(condition, values)});
-    builder.setInsertionPointAfter(op);
-  }
-  NodePtr out = emit.leaf(op.getOutput(), outDims, Type::F32, expr.place);
-  // Close the group again: b, t, heads, c.
-  Dims closed = {b, t};
-  Dim *heads = nullptr;
-  for (auto &[name, dim] : dimTable)
-    if (r && dim->group == std::vector<Dim *>{g, r})
-      heads = dim.get();
-  if (heads)
-    closed.push_back(heads);
-  else if (r)
-    closed.insert(closed.end(), {g, r});
-  else
-    closed.push_back(g);
-  closed.push_back(c);
-  return Value{emit.reshape(out, closed, expr.place)};
-}
+/// Functions of one block from which a warning is due.
+constexpr int kManyVariants = 9;
 
 Tracer::BlockTrace &Tracer::traceBlock(const Function &block,
                                        const std::string &key,
@@ -484,6 +354,13 @@ Tracer::BlockTrace &Tracer::traceBlock(const Function &block,
   int variants = 0;
   for (auto &[known, other] : blockTraces)
     variants += StringRef(known).starts_with(block.name + "(");
+  if (variants == kManyVariants)
+    mlir::emitWarning(emit.at(place),
+                      "block '" + block.name + "' is compiled " +
+                          std::to_string(variants) +
+                          " times or more, once per tuple of its static "
+                          "arguments; an argument that is not static costs "
+                          "nothing");
   trace.symbol = symbolPrefix + block.name + (variants > 1 ? "." + std::to_string(variants - 1)
                                             : "");
   OpBuilder::InsertionGuard guard(emit.builder);
@@ -532,6 +409,37 @@ Tracer::BlockTrace &Tracer::traceBlock(const Function &block,
   return trace;
 }
 
+/// A static argument is known when compiling; any other is a value, so that a
+/// number that varies by layer makes no further function.
+Value Tracer::blockArgument(Value value, const ParameterDecl &decl,
+                            const Place &place) {
+  if (decl.isStatic) {
+    if (value.node())
+      refuse(place, "'" + decl.name + "' is static: it must be known when "
+                                      "compiling");
+    return value;
+  }
+  if (value.node())
+    return value;
+  if (!value.number())
+    refuse(place, "a block's argument is a value or a number; for a condition, "
+                  "a word or none declare it static: static " +
+                      decl.name);
+  NodePtr number = emit.constant(std::get<double>(value.is), place);
+  return Value{emit.materialise(emit.cast(number, Type::F32, place))};
+}
+
+static std::string knownText(const Value &value) {
+  if (value.number()) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.17g", std::get<double>(value.is));
+    return text;
+  }
+  if (value.truth())
+    return std::get<bool>(value.is) ? "true" : "false";
+  return value.text() ? std::get<std::string>(value.is) : "none";
+}
+
 Value Tracer::callBlock(const Function &block, const Expr &call, Scope &scope) {
   if (tracing)
     refuse(call.place, "a block calls no other block");
@@ -543,20 +451,17 @@ Value Tracer::callBlock(const Function &block, const Expr &call, Scope &scope) {
   // One function per tuple of shapes and known arguments.
   std::string key = block.name + "(";
   std::vector<Value> arguments;
-  for (const Argument &argument : call.arguments) {
-    Value value = evaluate(*argument.value, scope);
+  for (auto [argument, decl] : llvm::zip(call.arguments, block.parameters)) {
+    Value value = blockArgument(evaluate(*argument.value, scope), decl,
+                                argument.value->place);
     if (value.node()) {
       NodePtr x = std::get<NodePtr>(value.is);
       settle(x, false);
       staysInBlock(x->dims, call.place);
       value = Value{x};
       key += show("", x->dims);
-    } else if (value.number()) {
-      key += std::to_string(std::get<double>(value.is));
-    } else if (value.truth()) {
-      key += std::get<bool>(value.is) ? "true" : "false";
-    } else if (value.text()) {
-      key += std::get<std::string>(value.is);
+    } else {
+      key += knownText(value);
     }
     key += ",";
     arguments.push_back(value);

@@ -189,7 +189,17 @@ NodePtr Tracer::openGroups(NodePtr node, const Dims &other) {
     else
       opened.push_back(dim);
   }
-  return opens ? emit.reshape(node, opened, node->place) : node;
+  if (!opens)
+    return node;
+  if (!emit.pairwise(node))
+    return emit.reshape(node, opened, node->place);
+  // Inside an attention: where the values are read.
+  std::vector<NodePtr> inputs;
+  for (const NodePtr &input : node->inputs)
+    inputs.push_back(openGroups(input, other));
+  NodePtr result = emit.op(node->op, inputs, node->place);
+  result->type = node->type;
+  return result;
 }
 
 /// The first operand of where: a comparison, not a number.
@@ -285,6 +295,9 @@ Value Tracer::evaluateReduce(const Expr &expr, Scope &scope) {
   if (expr.args.empty())
     refuse(expr.place, expr.name + "[..] needs something to reduce");
   NodePtr operand = node(evaluate(*expr.args[0], scope), expr.place);
+  if (emit.pairwise(operand))
+    refuse(expr.place, "cannot reduce inside attention's score and keep: they "
+                       "are pointwise");
   Dims over;
   for (const BracketItem &item : expr.brackets) {
     if (item.kind == BracketItem::Rest && item.from.empty()) {
@@ -379,6 +392,10 @@ Value Tracer::evaluateBracket(const Expr &expr, Scope &scope) {
       NodePtr ids = node(evaluate(*item.value, scope), item.place);
       if (ids->type != Type::I32)
         refuse(item.place, "a gather is by integers, such as tokens");
+      if (emit.pairwise(ids)) {
+        value = readByDistance(value, ids, over, item.place);
+        continue;
+      }
       value = emit.gather(value, ids, over, item.place);
       continue;
     }

@@ -2,6 +2,7 @@
 // Statements, names and dimensions. Expressions: TraceExpr.cpp; calls and
 // blocks: TraceCall.cpp.
 #include "frontend/graph/Tracer.h"
+#include "runtime/schema/Schema.h"
 #include <cmath>
 
 using namespace mlir;
@@ -83,16 +84,7 @@ void Library::add(const File &file) {
 
 std::string nearestName(const std::string &name,
                         const std::vector<std::string> &names) {
-  std::string best;
-  unsigned bestDistance = unsigned(name.size() / 3 + (name.size() < 4 ? 1 : 2));
-  for (const std::string &candidate : names) {
-    unsigned distance = StringRef(name).edit_distance(candidate);
-    if (distance < bestDistance) {
-      best = candidate;
-      bestDistance = distance;
-    }
-  }
-  return best;
+  return nearest(name, names);
 }
 
 std::map<std::string, Value> Tracer::readSettings(
@@ -127,6 +119,13 @@ std::map<std::string, Value> Tracer::readSettings(
 
 // Names and dimensions.
 
+/// 3, 0.5, 1e+15: as a user would write it.
+static std::string numberText(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.10g", value);
+  return text;
+}
+
 Dim *Tracer::dimNamed(const std::string &name, int64_t size) {
   // Functions may name their own dimension alike with another size.
   auto known = dimTable.find(name);
@@ -155,10 +154,10 @@ Dim *Tracer::lookupDim(const std::string &name, Scope &scope) {
   if (setting == settings.end() || !setting->second.number())
     return nullptr;
   double size = std::get<double>(setting->second.is);
-  if (size < 1 || size != std::floor(size))
+  if (size < 1 || size != std::floor(size) || size > 2147483647)
     refuse(scope.function ? scope.function->place : Place(),
-           "the size of dimension '" + name + "' is " + std::to_string(size) +
-               "; it must be a whole number of at least 1");
+           "the size of dimension '" + name + "' is " + numberText(size) +
+               "; it must be a whole number from 1 to 2147483647");
   return dimNamed(name, int64_t(size));
 }
 
@@ -189,12 +188,12 @@ Dim *Tracer::declareConcat(const DimSpec &spec, Scope &scope) {
     int64_t size = 1;
     Dims dims;
     made.name += made.name.empty() ? "(" : " | ";
-    for (const DimSpec &part : segment.parts) {
-      Dim *dim = needDim(part.name, scope, part.place);
-      size *= dim->size;
-      made.name += (dims.empty() ? "" : " ") + part.name;
-      dims.push_back(dim);
-    }
+    for (const DimSpec &part : segment.parts)
+      for (Dim *dim : inner(part, scope, false)) {
+        size *= dim->size;
+        made.name += (dims.empty() ? "" : " ") + dim->name;
+        dims.push_back(dim);
+      }
     made.size += size;
     made.segments.push_back(dims);
   }
@@ -320,6 +319,10 @@ std::optional<Value> Tracer::run(const Stmt &stmt, Scope &scope) {
   }
   case Stmt::For: {
     double count = number(*stmt.value, scope, "a loop's count");
+    if (!(count >= 0 && count <= 4096) || count != std::floor(count))
+      refuse(stmt.value->place, "a loop of " + numberText(count) +
+                                    " turns; it must be a whole number from "
+                                    "0 to 4096");
     for (int64_t i = 0; i < int64_t(count); ++i) {
       scope.names[stmt.name] = Value{double(i)};
       if (auto result = run(stmt.body, scope))
@@ -331,8 +334,9 @@ std::optional<Value> Tracer::run(const Stmt &stmt, Scope &scope) {
   case Stmt::If: {
     Value condition = evaluate(*stmt.value, scope);
     if (condition.node())
-      refuse(stmt.place, "'if' needs a condition on settings, known when "
-                         "compiling; for values write where(c, a, b)");
+      refuse(stmt.place, "'if' needs a condition on settings and static "
+                         "arguments, known when compiling; for values write "
+                         "where(c, a, b)");
     bool yes = condition.truth() ? std::get<bool>(condition.is)
                                  : !condition.none();
     return run(yes ? stmt.body : stmt.otherwise, scope);
@@ -433,6 +437,8 @@ void Tracer::assign(const Stmt &stmt, Scope &scope) {
 
 /// Refuses an outer product that nobody asked for.
 void Tracer::settle(NodePtr &node, bool allowed) {
+  if (emit.pairwise(node))
+    return;
   if (node->outer && !allowed)
     refuse(*node->outer,
            node->outerText + ": each side has dimensions that the other lacks; "
@@ -490,7 +496,8 @@ void Tracer::assignTo(const Stmt::Target &target, Value value, Scope &scope) {
                                  ", the right side is " +
                                  show(node));
       node->outer.reset();
-      node = emit.materialise(node, rest ? Dims() : order);
+      if (!emit.pairwise(node))
+        node = emit.materialise(node, rest ? Dims() : order);
     } else if (!scalar) {
       settle(node, false);
     }
@@ -649,7 +656,19 @@ void Tracer::readRanges(Parameter &parameter, const Stmt &stmt) {
                            "'; one must remain in the file");
 }
 
+/// More than any machine holds: further on, bytes are counted in 64 bits.
+static void checkElements(const Parameter &parameter) {
+  double elements = 1;
+  for (Dim *dim : parameter.dims)
+    elements *= double(dim->size);
+  if (elements > 1e12)
+    refuse(parameter.place, "parameter '" + parameter.name + "' has " +
+                                numberText(elements) +
+                                " elements; at most 1e+12");
+}
+
 NodePtr Tracer::parameterArgument(const Parameter &parameter) {
+  checkElements(parameter);
   bool known = false;
   for (const Parameter &other : parameters)
     if (other.name == parameter.name) {

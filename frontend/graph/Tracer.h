@@ -189,7 +189,17 @@ private:
   Value combine(const Expr &expr, Scope &scope);
   NodePtr meetOwner(NodePtr node, const Dims &other);
   void staysInBlock(const Dims &dims, const Place &place);
+  NodePtr attentionKeep(const Argument &keep, struct AttentionUse &use,
+                        Scope &scope);
+  NodePtr attentionScore(const Argument &score, struct AttentionUse &use,
+                         Scope &scope);
+  NodePtr attentionSink(const Argument &sink, struct AttentionUse &use,
+                        Scope &scope);
+  NodePtr readByDistance(NodePtr table, const NodePtr &ids, Dim *over,
+                         const Place &place);
   Value callFunction(const Function &function, const Expr &call, Scope &scope);
+  Value blockArgument(Value value, const ParameterDecl &decl,
+                      const Place &place);
   Value callBlock(const Function &block, const Expr &call, Scope &scope);
   void bindArgument(const ParameterDecl &decl, Value &value, Scope &callee,
                     const Place &place);

@@ -37,7 +37,8 @@ using NodePtr = std::shared_ptr<Node>;
 
 /// A value of the running program.
 struct Node {
-  enum Kind { Leaf, Constant, Index, Op } kind = Leaf;
+  /// Bound: the raw score inside an attention's score text.
+  enum Kind { Leaf, Constant, Index, Op, Bound } kind = Leaf;
   Type type = Type::F32;
   Dims dims;
   Place place;
@@ -45,6 +46,14 @@ struct Node {
   double number = 0;           ///< Constant
   std::string op;              ///< Op: see emitScalar
   std::vector<NodePtr> inputs; ///< Op
+  /// Leaf that an attention reads at t - u + offset along `over`: `stored` are
+  /// the tensor's dimensions, `dims` have t and u in place of `over`.
+  struct ByDistance {
+    Dims stored;
+    Dim *over;
+    int64_t offset;
+  };
+  std::optional<ByDistance> byDistance;
   /// Where operands with dimensions of their own first met; empty if nowhere.
   std::optional<Place> outer;
   std::string outerText;

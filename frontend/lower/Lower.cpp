@@ -4,6 +4,7 @@
 #include "frontend/graph/Parser.h"
 #include "frontend/texts/Texts.h"
 #include "runtime/base/File.h"
+#include "llvm/Support/raw_ostream.h"
 #include <filesystem>
 #include <set>
 
@@ -105,19 +106,59 @@ graph::Request makeRequest(const spec::Spec &spec,
   return request;
 }
 
-void describe(const spec::Spec &spec, const std::string &module,
+std::string structureText(mlir::ModuleOp module) {
+  using namespace mlir;
+  OwningOpRef<ModuleOp> copy = module.clone();
+  Builder builder(module.getContext());
+  auto keep = [&](StringRef list, ArrayRef<StringRef> left) {
+    SmallVector<Attribute> rows;
+    if (auto old = copy.get()->getAttrOfType<ArrayAttr>(list))
+      for (Attribute row : old) {
+        NamedAttrList entries(cast<DictionaryAttr>(row));
+        for (StringRef name : left)
+          entries.erase(name);
+        rows.push_back(entries.getDictionary(module.getContext()));
+      }
+    copy.get()->setAttr(list, builder.getArrayAttr(rows));
+  };
+  keep("ltc.parameters", {"line"});
+  keep("ltc.scalars", {"line", "value", "help", "check", "unit"});
+  std::string text;
+  llvm::raw_string_ostream(text) << *copy;
+  return text;
+}
+
+/// The data section without the spec's lines: what a run must go on with.
+static std::string dataText(nlohmann::ordered_json data) {
+  auto strip = [](nlohmann::ordered_json &sources) {
+    for (auto &source : sources)
+      source.erase("line");
+  };
+  strip(data["train"]);
+  if (data.contains("eval"))
+    for (auto &[name, sources] : data["eval"].items())
+      strip(sources);
+  return data.dump();
+}
+
+void describe(const spec::Spec &spec, const std::string &structure,
               artifact::ArtifactT &artifact) {
   nlohmann::ordered_json resolved = spec.resolved();
   artifact.spec_json = resolved.dump();
-  for (auto &[key, value] : spec.host) {
+  for (const spec::Spec::Host &host : spec.host) {
     auto entry = std::make_unique<artifact::EntryT>();
-    entry->key = key;
-    entry->value = value.dump();
-    entry->kind = "host";
+    entry->key = host.key->name;
+    entry->value = host.value.dump();
+    entry->kind = nameOf(host.key->kind);
+    entry->type = nameOf(host.key->type);
+    entry->check = host.key->check;
+    entry->initial = host.key->initial;
+    entry->help = host.key->help;
+    entry->line = host.written ? spec::show(host.place) : "";
     artifact.host.push_back(std::move(entry));
   }
-  artifact.structure_hash = hexHash(hashBytes(module));
-  artifact.data_hash = hexHash(hashBytes(resolved["data"].dump()));
+  artifact.structure_hash = hexHash(hashBytes(structure));
+  artifact.data_hash = hexHash(hashBytes(dataText(resolved["data"])));
 }
 
 } // namespace ltc

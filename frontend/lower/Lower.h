@@ -13,8 +13,12 @@ namespace ltc {
 graph::Request makeRequest(const spec::Spec &spec,
                            std::vector<spec::Problem> &problems);
 
-/// Fills spec_json, host keys and hashes. `module`: text of stage "model".
-void describe(const spec::Spec &spec, const std::string &module,
+/// The text of a module of stage "model" without what may change between two
+/// runs that go on from each other: values of scalars, and lines.
+std::string structureText(mlir::ModuleOp module);
+
+/// Fills spec_json, host keys and hashes.
+void describe(const spec::Spec &spec, const std::string &structure,
               artifact::ArtifactT &artifact);
 
 } // namespace ltc

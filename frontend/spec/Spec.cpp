@@ -1,41 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
+// Reads the tree of a spec by the schema (runtime/schema/Keys.cpp).
 #include "frontend/spec/Spec.h"
 #include <algorithm>
 #include <filesystem>
+#include <map>
 
 namespace ltc::spec {
 namespace {
 
-using enum KeyKind;
-using enum ValueType;
-
-constexpr Key kTrain[] = {
-    {"batch", host, count, "", true, "rows of a global batch"},
-    {"micro_batch", structure, count, "", true, "rows computed at once"},
-    {"duration", host, duration, "", true, "how long to train"},
-    {"seed", host, count, "1", false, "of the weights and the data's order"},
-    {"clip", scalar, number, "none", false, "largest global gradient norm"},
-    {"guard", scalar, number, "1e6", false,
-     "a step whose gradient norm is not below changes nothing"},
-    {"eval_every", host, duration, "0 steps", false,
-     "between evaluations; 0: at the end only"},
-    {"optimizer", structure, word, "", true, "a text and its settings"},
-    {"schedule", structure, word, "", true, "of the learning rate"},
+struct Given {
+  std::string text;
+  Place place;
+  bool written = false; ///< false: the default stands
 };
-constexpr Key kRun[] = {
-    {"folder", host, text, "run", false, "where the run keeps its files"},
-    {"log_every", host, duration, "10 steps", false, "between lines"},
-    {"save_every", host, duration, "0 steps", false,
-     "between checkpoints; 0: at the end only"},
-    {"keep", host, count, "3", false, "checkpoints that stay"},
-    {"threads", host, count, "0", false, "0: one per core"},
-};
-constexpr Key kData[] = {
-    {"length", structure, count, "", true, "tokens of a row"},
-    {"tokenizer", structure, word, "bytes", false, "bytes"},
-    {"train", structure, word, "", true, "sources"},
-    {"eval", structure, word, "", false, "named sets of sources"},
-};
+using Section = std::map<std::string, Given>;
 
 class Reader {
 public:
@@ -48,47 +26,84 @@ private:
   void error(const Place &place, std::string message) {
     problems.push_back({place, std::move(message)});
   }
-  void unknown(const Tree::Entry &entry, std::vector<std::string> names,
-               const std::string &where) {
-    std::string near = nearest(entry.key, names);
-    error(entry.place, "unknown key '" + entry.key + "'" + where +
-                           (near.empty() ? "" : "; did you mean '" + near +
-                                                    "'?"));
-  }
-  bool isMap(const Tree &tree, const std::string &what) {
-    if (tree.kind == Tree::Map)
-      return true;
-    error(tree.place, what + " must be a map of keys");
-    return false;
-  }
-  /// Checks a section's keys and gives each value's text, defaults included.
-  std::map<std::string, std::pair<std::string, Place>>
-  section(const Tree &root, const std::string &name,
-          std::span<const Key> keys);
+  void unknown(const Tree::Entry &entry, const std::vector<std::string> &names,
+               const std::string &where);
+  bool isMap(const Tree &tree, const std::string &what);
+  /// The text of a value that must be one word or number.
+  std::string one(const Tree &tree, const std::string &what);
+  double weightOf(const Tree &tree, const std::string &what);
+  Section section(const Tree &root, const std::string &name);
+  /// Checks a value; a host key's joins spec.host.
+  void checkKey(const Key &key, const Given &given);
+  void readInit(const Tree &model);
   void readModel(const Tree &root);
+  void readLoss(const Tree::Entry &entry);
   void readLosses(const Tree &root);
   void readData(const Tree &root);
   void readTrain(const Tree &root);
-  void readRun(const Tree &root);
+  void readTarget(const Tree &root);
   Use readUse(const Tree &tree, const std::string &what);
   std::vector<Setting> readSettings(const Tree &tree);
-  std::vector<Source> readSources(const Tree &tree);
-  int64_t countOf(const std::pair<std::string, Place> &value, int64_t least) {
-    auto parsed = parseCount(value.first, least);
-    if (parsed)
-      return *parsed;
-    error(value.second, parsed.error().message);
-    return least;
-  }
+  void readSourceKey(const Tree::Entry &entry, Source &source);
+  std::vector<Source> readSources(const Tree &tree, const std::string &what);
 
   Spec &spec;
   std::vector<Problem> &problems;
 };
 
-std::map<std::string, std::pair<std::string, Place>>
-Reader::section(const Tree &root, const std::string &name,
-                std::span<const Key> keys) {
-  std::map<std::string, std::pair<std::string, Place>> values;
+void Reader::unknown(const Tree::Entry &entry,
+                     const std::vector<std::string> &names,
+                     const std::string &where) {
+  std::string near = nearest(entry.key, names), all;
+  for (const std::string &name : names)
+    all += (all.empty() ? "" : ", ") + name;
+  error(entry.place,
+        "unknown key '" + shown(entry.key) + "' in " + where +
+            (near.empty() ? "; there are: " + all
+                          : "; did you mean '" + near + "'?"));
+}
+
+bool Reader::isMap(const Tree &tree, const std::string &what) {
+  if (tree.kind == Tree::Map)
+    return true;
+  error(tree.place, what + " must be a map of keys: {key: value}");
+  return false;
+}
+
+std::string Reader::one(const Tree &tree, const std::string &what) {
+  if (tree.kind != Tree::Scalar)
+    error(tree.place, what + " takes one value, not a " +
+                          (tree.kind == Tree::Map ? "map" : "list"));
+  else if (tree.text.empty())
+    error(tree.place, what + ": expected a value, found nothing");
+  else
+    return tree.text;
+  return "";
+}
+
+double Reader::weightOf(const Tree &tree, const std::string &what) {
+  std::string text = one(tree, what);
+  if (text.empty())
+    return 1;
+  auto number = readValue(ValueType::number, text);
+  if (number)
+    return number->get<double>();
+  error(tree.place, what + ": " + number.error().message);
+  return 1;
+}
+
+/// The key's own name inside its section.
+std::string inSection(const Key &key, const std::string &section) {
+  if (!key.name.starts_with(section + "."))
+    return "";
+  std::string rest(key.name.substr(section.size() + 1));
+  return rest.substr(0, rest.find('.'));
+}
+
+/// Checks a section's keys by the schema and gives each value's text, defaults
+/// included. What holds more than one value is left to its own method.
+Section Reader::section(const Tree &root, const std::string &name) {
+  Section values;
   const Tree::Entry *found = root.find(name);
   Tree none;
   none.kind = Tree::Map;
@@ -97,47 +112,51 @@ Reader::section(const Tree &root, const std::string &name,
   if (!isMap(tree, "'" + name + "'"))
     return values;
   std::vector<std::string> names;
-  for (const Key &key : keys)
-    names.push_back(std::string(key.name));
+  for (const Key &key : keysOfSpec())
+    if (std::string own = inSection(key, name); !own.empty())
+      names.push_back(own);
   for (const Tree::Entry &entry : tree.entries)
     if (std::find(names.begin(), names.end(), entry.key) == names.end())
-      unknown(entry, names, " in '" + name + "'");
-  for (const Key &key : keys) {
-    std::string id(key.name);
-    const Tree::Entry *entry = tree.find(id);
-    if (!entry && key.required) {
-      error(found ? found->place : root.place,
-            "'" + name + "." + id + "' is missing: " + std::string(key.help));
+      unknown(entry, names, "'" + name + "'");
+  for (const Key &key : keysOfSpec()) {
+    std::string own = inSection(key, name);
+    if (own.empty())
       continue;
-    }
-    if (!entry) {
-      values[id] = {std::string(key.initial), tree.place};
+    const Tree::Entry *entry = tree.find(own);
+    if (!entry && key.required)
+      error(found ? found->place : root.place, "'" + std::string(key.name) +
+                                                   "' is missing: " +
+                                                   std::string(key.help));
+    values[own] = {std::string(key.initial),
+                   entry ? entry->value.place : tree.place, entry != nullptr};
+    if (entry ? key.type == ValueType::word : key.required)
       continue;
-    }
-    if (key.type == word)
-      continue; // a nested section, read by its own method
-    if (entry->value.kind != Tree::Scalar) {
-      error(entry->value.place, "'" + name + "." + id + "' takes one value");
-      continue;
-    }
-    bool none = entry->value.text == "none" && key.initial == "none";
-    auto checked = none ? Result<void>() : checkValue(key.type, entry->value.text);
-    if (!checked)
-      error(entry->value.place, "'" + name + "." + id + "': " +
-                                    checked.error().message);
-    else
-      values[id] = {entry->value.text, entry->value.place};
+    if (entry)
+      values[own].text =
+          one(entry->value, "'" + std::string(key.name) + "'");
+    checkKey(key, values[own]);
   }
   return values;
+}
+
+void Reader::checkKey(const Key &key, const Given &given) {
+  if (given.text.empty())
+    return; // said already
+  auto value = readValue(key.type, given.text, key.check, key.initial);
+  if (!value)
+    error(given.place,
+          "'" + std::string(key.name) + "': " + value.error().message);
+  else if (key.kind == KeyKind::host)
+    spec.host.push_back({&key, *value, given.place, given.written});
 }
 
 std::vector<Setting> Reader::readSettings(const Tree &tree) {
   std::vector<Setting> settings;
   for (const Tree::Entry &entry : tree.entries) {
-    if (entry.value.kind != Tree::Scalar)
-      error(entry.value.place, "setting '" + entry.key + "' takes one value");
-    else
-      settings.push_back({entry.key, entry.value.text, entry.value.place});
+    std::string text =
+        one(entry.value, "setting '" + shown(entry.key) + "'");
+    if (!text.empty())
+      settings.push_back({entry.key, text, entry.value.place});
   }
   return settings;
 }
@@ -147,7 +166,7 @@ Use Reader::readUse(const Tree &tree, const std::string &what) {
   Use use;
   use.place = tree.place;
   if (tree.kind == Tree::Scalar) {
-    use.name = tree.text;
+    use.name = one(tree, "'" + what + "'");
     return use;
   }
   if (tree.kind != Tree::Map || tree.entries.size() != 1) {
@@ -166,6 +185,29 @@ Use Reader::readUse(const Tree &tree, const std::string &what) {
   return use;
 }
 
+/// A path of the spec is seen from the spec's own folder.
+std::string besideSpec(const Spec &spec, const std::string &path) {
+  return (std::filesystem::absolute(spec.path).parent_path() / path)
+      .lexically_normal()
+      .string();
+}
+
+void Reader::readInit(const Tree &model) {
+  Given given = {"none", model.place};
+  if (const Tree::Entry *init = model.find("init")) {
+    const Tree::Entry *from = init->value.find("from");
+    if (!from || init->value.entries.size() != 1)
+      return error(init->place, "'model.init' is written {from: FOLDER}");
+    std::string folder = one(from->value, "'model.init.from'");
+    if (!folder.empty() && folder != "none")
+      folder = besideSpec(spec, folder);
+    given = {folder, from->value.place, true};
+  }
+  for (const Key &key : keysOfSpec())
+    if (key.name == "model.init.from")
+      checkKey(key, given);
+}
+
 void Reader::readModel(const Tree &root) {
   const Tree::Entry *model = root.find("model");
   if (!model)
@@ -173,27 +215,40 @@ void Reader::readModel(const Tree &root) {
                              "settings");
   if (!isMap(model->value, "'model'"))
     return;
-  const Tree::Entry *architecture = model->value.find("architecture");
-  if (!architecture)
+  if (!model->value.find("architecture"))
     error(model->place, "'model.architecture' is missing: llama, gpt2 or the "
                         "path of a .ltc text");
   for (const Tree::Entry &entry : model->value.entries) {
     if (entry.key == "architecture") {
-      spec.model.name = entry.value.text;
+      spec.model.name = one(entry.value, "'model.architecture'");
       spec.model.place = entry.value.place;
     } else if (entry.key == "init") {
-      const Tree::Entry *from = entry.value.find("from");
-      if (!from || entry.value.entries.size() != 1)
-        error(entry.place, "'model.init' is written {from: FOLDER}");
-      else
-        spec.initFrom = from->value.text;
-    } else if (entry.value.kind != Tree::Scalar) {
-      error(entry.value.place, "setting '" + entry.key + "' takes one value");
-    } else {
-      spec.model.settings.push_back(
-          {entry.key, entry.value.text, entry.value.place});
+      continue; // read below
+    } else if (std::string text =
+                   one(entry.value, "setting '" + shown(entry.key) + "'");
+               !text.empty()) {
+      spec.model.settings.push_back({entry.key, text, entry.value.place});
     }
   }
+  readInit(model->value);
+}
+
+/// `cross_entropy: 1`, or `cross_entropy: {weight: 1, smoothing: 0.1}`.
+void Reader::readLoss(const Tree::Entry &entry) {
+  Loss loss;
+  loss.name = entry.key;
+  loss.place = entry.place;
+  std::string what = "weight of '" + shown(entry.key) + "'";
+  if (entry.value.kind != Tree::Map) {
+    loss.weight = weightOf(entry.value, what);
+    return spec.losses.push_back(loss);
+  }
+  Tree settings = entry.value;
+  std::erase_if(settings.entries, [](auto &e) { return e.key == "weight"; });
+  loss.settings = readSettings(settings);
+  if (const Tree::Entry *weight = entry.value.find("weight"))
+    loss.weight = weightOf(weight->value, what);
+  spec.losses.push_back(loss);
 }
 
 void Reader::readLosses(const Tree &root) {
@@ -203,35 +258,34 @@ void Reader::readLosses(const Tree &root) {
                              "{cross_entropy: 1}");
   if (!isMap(losses->value, "'loss'"))
     return;
-  for (const Tree::Entry &entry : losses->value.entries) {
-    Loss loss;
-    loss.name = entry.key;
-    loss.place = entry.place;
-    std::string weight = entry.value.text;
-    Place place = entry.value.place;
-    if (entry.value.kind == Tree::Map) {
-      weight = "1";
-      for (Setting &setting : readSettings(entry.value)) {
-        if (setting.name != "weight") {
-          loss.settings.push_back(setting);
-          continue;
-        }
-        weight = setting.text;
-        place = setting.place;
-      }
-    }
-    auto number = parseNumber(weight);
-    if (number)
-      loss.weight = *number;
-    else
-      error(place, "weight of '" + entry.key + "': " + number.error().message);
-    spec.losses.push_back(loss);
-  }
-  if (spec.losses.empty())
-    error(losses->place, "'loss' names no loss");
+  for (const Tree::Entry &entry : losses->value.entries)
+    readLoss(entry);
+  if (losses->value.entries.empty())
+    error(losses->place, "'loss' names no loss: for example "
+                         "{cross_entropy: 1}");
 }
 
-std::vector<Source> Reader::readSources(const Tree &tree) {
+void Reader::readSourceKey(const Tree::Entry &entry, Source &source) {
+  if (entry.key == "text" || entry.key == "jsonl") {
+    if (!source.kind.empty())
+      error(entry.place, "a source is text or jsonl, not both");
+    source.kind = entry.key;
+    std::string path = one(entry.value, "'" + entry.key + "'");
+    if (!path.empty())
+      source.path = besideSpec(spec, path);
+  } else if (entry.key == "weight") {
+    source.weight = weightOf(entry.value, "a source's weight");
+    if (source.weight <= 0)
+      error(entry.value.place, "a source's weight is a number above 0");
+  } else if (entry.key == "field") {
+    source.field = one(entry.value, "'field'");
+  } else {
+    unknown(entry, {"text", "jsonl", "weight", "field"}, "a source");
+  }
+}
+
+std::vector<Source> Reader::readSources(const Tree &tree,
+                                        const std::string &what) {
   std::vector<Source> sources;
   std::vector<const Tree *> items;
   if (tree.kind == Tree::List)
@@ -239,180 +293,111 @@ std::vector<Source> Reader::readSources(const Tree &tree) {
       items.push_back(&item);
   else
     items.push_back(&tree);
-  std::filesystem::path base =
-      std::filesystem::absolute(spec.path).parent_path();
+  if (items.empty())
+    error(tree.place, what + " names no source: [{text: GLOB}]");
   for (const Tree *item : items) {
     Source source;
     source.place = item->place;
     if (!isMap(*item, "a source"))
       continue;
-    for (const Tree::Entry &entry : item->entries) {
-      if (entry.key == "text" || entry.key == "jsonl") {
-        if (!source.kind.empty())
-          error(entry.place, "a source is text or jsonl, not both");
-        source.kind = entry.key;
-        source.path = (base / entry.value.text).lexically_normal().string();
-      } else if (entry.key == "weight") {
-        auto number = parseNumber(entry.value.text);
-        if (!number || *number <= 0)
-          error(entry.value.place, "a source's weight is a number above 0");
-        else
-          source.weight = *number;
-      } else if (entry.key == "field") {
-        source.field = entry.value.text;
-      } else {
-        unknown(entry, {"text", "jsonl", "weight", "field"}, " in a source");
-      }
-    }
+    for (const Tree::Entry &entry : item->entries)
+      readSourceKey(entry, source);
     if (source.kind.empty())
       error(item->place, "a source needs text: GLOB or jsonl: GLOB");
+    if (source.kind == "text" && item->find("field"))
+      error(item->find("field")->place,
+            "'field' is of jsonl: a text source has none");
     sources.push_back(source);
   }
   return sources;
 }
 
 void Reader::readData(const Tree &root) {
-  auto values = section(root, "data", kData);
+  Section values = section(root, "data");
   const Tree::Entry *data = root.find("data");
-  if (!data)
+  if (!data || data->value.kind != Tree::Map)
     return;
-  if (values.count("length")) {
-    spec.length = countOf(values["length"], 2);
-    spec.lengthPlace = values["length"].second;
-  }
-  if (const Tree::Entry *tokenizer = data->value.find("tokenizer"))
-    if (tokenizer->value.text != "bytes")
-      error(tokenizer->value.place, "tokenizer '" + tokenizer->value.text +
+  if (auto length = parseCount(values["length"].text))
+    spec.length = *length;
+  spec.lengthPlace = values["length"].place;
+  if (const Tree::Entry *tokenizer = data->value.find("tokenizer")) {
+    std::string name = one(tokenizer->value, "'data.tokenizer'");
+    if (!name.empty() && name != "bytes")
+      error(tokenizer->value.place, "tokenizer '" + shown(name) +
                                         "' is not available in this version "
                                         "of ltc: bytes is");
+  }
   if (const Tree::Entry *train = data->value.find("train"))
-    spec.train = readSources(train->value);
+    spec.train = readSources(train->value, "'data.train'");
   const Tree::Entry *eval = data->value.find("eval");
-  if (eval && isMap(eval->value, "'data.eval'"))
-    for (const Tree::Entry &set : eval->value.entries)
-      spec.eval.push_back({set.key, readSources(set.value)});
+  if (!eval || (eval->value.kind == Tree::Scalar && eval->value.text == "none"))
+    return;
+  if (!isMap(eval->value, "'data.eval'"))
+    return;
+  for (const Tree::Entry &set : eval->value.entries) {
+    std::string what = "'data.eval." + shown(set.key) + "'";
+    spec.eval.push_back({set.key, readSources(set.value, what)});
+  }
 }
 
 void Reader::readTrain(const Tree &root) {
-  auto values = section(root, "train", kTrain);
-  auto text = [&](const char *key) { return values[key].first; };
-  if (values.count("batch") && values.count("micro_batch")) {
-    spec.batch = countOf(values["batch"], 1);
-    spec.microBatch = countOf(values["micro_batch"], 1);
-    if (spec.batch % spec.microBatch != 0)
-      error(values["micro_batch"].second,
-            "train.batch = " + std::to_string(spec.batch) +
-                " is no multiple of train.micro_batch = " +
-                std::to_string(spec.microBatch));
-    spec.host.push_back({"train.batch", spec.batch});
-  }
-  for (const char *key : {"duration", "eval_every"})
-    if (auto parsed = parseDuration(text(key)); values.count(key) && parsed) {
-      spec.host.push_back({std::string("train.") + key, parsed->text()});
-      if (std::string(key) == "duration")
-        spec.duration = *parsed;
-    }
-  if (values.count("seed"))
-    spec.host.push_back({"train.seed", countOf(values["seed"], 0)});
-  if (values.count("clip")) {
-    spec.clipPlace = values["clip"].second;
-    if (text("clip") != "none")
-      spec.clip = *parseNumber(text("clip"));
-  }
-  if (values.count("guard")) {
-    spec.guardPlace = values["guard"].second;
-    spec.guard = *parseNumber(text("guard"));
-  }
+  Section values = section(root, "train");
   const Tree::Entry *train = root.find("train");
-  if (!train)
+  if (!train || train->value.kind != Tree::Map)
     return;
+  auto batch = parseCount(values["batch"].text, 1);
+  auto microBatch = parseCount(values["micro_batch"].text, 1);
+  spec.batch = batch ? *batch : 1;
+  spec.microBatch = microBatch ? *microBatch : 1;
+  if (batch && microBatch && *batch % *microBatch != 0)
+    error(values["micro_batch"].place,
+          "train.batch = " + std::to_string(*batch) +
+              " is no multiple of train.micro_batch = " +
+              std::to_string(*microBatch));
+  if (double(spec.microBatch) * double(spec.length) > 1 << 30)
+    error(values["micro_batch"].place,
+          "train.micro_batch x data.length is more than 2^30 tokens at once: "
+          "take a smaller micro batch");
+  if (auto duration = parseDuration(values["duration"].text))
+    spec.duration = *duration;
+  spec.clipPlace = values["clip"].place;
+  if (auto clip = parseNumber(values["clip"].text))
+    spec.clip = *clip;
+  spec.guardPlace = values["guard"].place;
+  if (auto guard = parseNumber(values["guard"].text))
+    spec.guard = *guard;
   if (const Tree::Entry *use = train->value.find("optimizer"))
     spec.optimizer = readUse(use->value, "train.optimizer");
   if (const Tree::Entry *use = train->value.find("schedule"))
     spec.schedule = readUse(use->value, "train.schedule");
 }
 
-void Reader::readRun(const Tree &root) {
-  auto values = section(root, "run", kRun);
-  for (const Key &key : kRun) {
-    std::string id(key.name);
-    if (!values.count(id))
-      continue;
-    const std::string &value = values[id].first;
-    nlohmann::json json = value;
-    if (key.type == count)
-      json = countOf(values[id], 0);
-    else if (key.type == duration)
-      json = parseDuration(value)->text();
-    spec.host.push_back({"run." + id, json});
-  }
+void Reader::readTarget(const Tree &root) {
+  const Tree::Entry *target = root.find("target");
+  spec.target = target ? one(target->value, "'target'") : "cpu";
+  if (!spec.target.empty() && spec.target != "cpu")
+    error(target->value.place, "target '" + shown(spec.target) +
+                                   "' is not available in this version of "
+                                   "ltc: cpu is");
 }
 
 void Reader::run(const Tree &root) {
   if (!isMap(root, "a spec"))
     return;
-  for (const Tree::Entry &entry : root.entries) {
-    static const std::vector<std::string> names = {"model", "loss", "data",
-                                                   "train", "run", "target"};
+  static const std::vector<std::string> names = {"model", "loss", "data",
+                                                 "train", "run", "target"};
+  for (const Tree::Entry &entry : root.entries)
     if (std::find(names.begin(), names.end(), entry.key) == names.end())
-      unknown(entry, names, " in the spec");
-  }
+      unknown(entry, names, "the spec");
   readModel(root);
   readLosses(root);
   readData(root);
   readTrain(root);
-  readRun(root);
-  const Tree::Entry *target = root.find("target");
-  spec.target = target ? target->value.text : "cpu";
-  if (spec.target != "cpu")
-    error(target->value.place, "target '" + spec.target +
-                                   "' is not available in this version of "
-                                   "ltc: cpu is");
-}
-
-nlohmann::ordered_json sourcesJson(const std::vector<Source> &sources) {
-  nlohmann::ordered_json list = nlohmann::ordered_json::array();
-  for (const Source &source : sources)
-    list.push_back({{source.kind, source.path},
-                    {"weight", source.weight},
-                    {"field", source.field}});
-  return list;
-}
-
-nlohmann::ordered_json settingsJson(const std::vector<Setting> &settings) {
-  nlohmann::ordered_json map = nlohmann::ordered_json::object();
-  for (const Setting &setting : settings)
-    map[setting.name] = setting.text;
-  return map;
+  section(root, "run");
+  readTarget(root);
 }
 
 } // namespace
-
-nlohmann::ordered_json Spec::resolved() const {
-  nlohmann::ordered_json json;
-  json["model"] = settingsJson(model.settings);
-  json["model"]["architecture"] = model.name;
-  if (!initFrom.empty())
-    json["model"]["init"]["from"] = initFrom;
-  for (const Loss &loss : losses) {
-    json["loss"][loss.name] = settingsJson(loss.settings);
-    json["loss"][loss.name]["weight"] = loss.weight;
-  }
-  json["data"] = {{"length", length},
-                  {"tokenizer", "bytes"},
-                  {"train", sourcesJson(train)}};
-  for (auto &[name, sources] : eval)
-    json["data"]["eval"][name] = sourcesJson(sources);
-  json["train"]["micro_batch"] = microBatch;
-  json["train"]["optimizer"][optimizer.name] = settingsJson(optimizer.settings);
-  json["train"]["schedule"][schedule.name] = settingsJson(schedule.settings);
-  for (auto &[key, value] : host) {
-    size_t dot = key.find('.');
-    json[key.substr(0, dot)][key.substr(dot + 1)] = value;
-  }
-  json["target"] = target;
-  return json;
-}
 
 Spec readSpec(const std::string &path, std::vector<Problem> &problems) {
   Spec spec;
@@ -421,15 +406,6 @@ Spec readSpec(const std::string &path, std::vector<Problem> &problems) {
   if (problems.empty())
     Reader(spec, problems).run(root);
   return spec;
-}
-
-std::string show(const std::vector<Problem> &problems) {
-  std::string text;
-  for (const Problem &problem : problems)
-    text += problem.place.file + ":" + std::to_string(problem.place.line) +
-            ":" + std::to_string(problem.place.column) +
-            ": error: " + problem.message + "\n";
-  return text;
 }
 
 } // namespace ltc::spec

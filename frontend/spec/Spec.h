@@ -35,7 +35,6 @@ struct Source {
 struct Spec {
   std::string path;
   Use model, optimizer, schedule;
-  std::string initFrom; ///< folder of weights; "": init
   std::vector<Loss> losses;
   int64_t length = 0, batch = 0, microBatch = 0;
   std::vector<Source> train;
@@ -44,8 +43,14 @@ struct Spec {
   double guard = 0;
   Place clipPlace, guardPlace, lengthPlace;
   DurationValue duration;
-  /// Host keys in order: dotted name, JSON value.
-  std::vector<std::pair<std::string, nlohmann::json>> host;
+  /// Every host key with its value, typed.
+  struct Host {
+    const Key *key;
+    nlohmann::json value;
+    Place place;
+    bool written; ///< false: the default
+  };
+  std::vector<Host> host;
   std::string target;
 
   /// Everything, defaults included, in one fixed order.
@@ -56,7 +61,7 @@ struct Spec {
 /// only if there are none.
 Spec readSpec(const std::string &path, std::vector<Problem> &problems);
 
-/// `file:line:column: error: message`, one a line.
-std::string show(const std::vector<Problem> &problems);
+/// file:line:column
+std::string show(const Place &place);
 
 } // namespace ltc::spec

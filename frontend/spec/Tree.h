@@ -35,6 +35,10 @@ struct Tree::Entry {
 };
 
 /// Reads the file; what is wrong goes to `problems` (syntax, duplicate keys).
+/// An alias (*name) is a copy of its anchor's value and has its place.
 Tree readTree(const std::string &path, std::vector<Problem> &problems);
+
+/// `file:line:column: error: message`, one a line; the first twenty.
+std::string show(const std::vector<Problem> &problems);
 
 } // namespace ltc::spec

@@ -1,8 +1,66 @@
 // SPDX-License-Identifier: Apache-2.0
 // Verifiers of ltc.attention and ltc.attention_grad; letters: Attention.td.
-#include "ir/ops/Ops.h"
+#include "ir/ops/Attention.h"
+#include "ir/interfaces/ScalarProgram.h"
 
 using namespace mlir;
+
+std::optional<int64_t> ltc::distanceOffset(AffineExpr index) {
+  MLIRContext *context = index.getContext();
+  AffineExpr t = getAffineDimExpr(3, context), u = getAffineDimExpr(4, context);
+  auto offset = dyn_cast<AffineConstantExpr>(
+      simplifyAffineExpr(index - (t - u), 5, 0));
+  if (!offset)
+    return std::nullopt;
+  return offset.getValue();
+}
+
+llvm::SmallVector<int64_t> ltc::extraGradShape(AffineMap map, int64_t batches,
+                                               int64_t groups,
+                                               ArrayRef<int64_t> extra) {
+  SmallVector<int64_t> shape = {batches, groups};
+  for (auto [index, size] : llvm::zip(map.getResults(), extra)) {
+    auto dim = dyn_cast<AffineDimExpr>(index);
+    if (!dim || dim.getPosition() > 1)
+      shape.push_back(size);
+  }
+  return shape;
+}
+
+/// (C3) an extra is indexed by dimensions of its own, or by a distance.
+static LogicalResult verifyExtra(Operation *op, AffineMap map,
+                                 ArrayRef<int64_t> space, Value extra) {
+  ArrayRef<int64_t> shape = ltc::shapeOf(extra);
+  if (map.getNumDims() != 5 || map.getNumSymbols() ||
+      map.getNumResults() != shape.size())
+    return op->emitOpError("(C3) expects a map from (b,g,r,t,u) to the ")
+           << shape.size() << " dimensions of " << extra.getType();
+  llvm::SmallBitVector seen(5);
+  for (auto [index, size] : llvm::zip(map.getResults(), shape)) {
+    auto dim = dyn_cast<AffineDimExpr>(index);
+    llvm::SmallBitVector used(5);
+    if (dim)
+      used.set(dim.getPosition());
+    else if (ltc::distanceOffset(index))
+      used.set(3).set(4);
+    else
+      return op->emitOpError("(C3) expects an index to be a dimension or "
+                             "t - u + a constant, but the map is ")
+             << AffineMapAttr::get(map);
+    if (seen.anyCommon(used) || (dim && used.any() && seen.any() &&
+                                 ((used[3] && seen[4]) || (used[4] && seen[3]))))
+      return op->emitOpError("(C3) expects no extra by t and u both, but the "
+                             "map is ")
+             << AffineMapAttr::get(map);
+    seen |= used;
+    if (dim && space[dim.getPosition()] != size)
+      return op->emitOpError("(C3) expects ")
+             << space[dim.getPosition()] << " elements along each dimension of "
+             << extra.getType() << " as the map " << AffineMapAttr::get(map)
+             << " has";
+  }
+  return success();
+}
 
 /// (C3) a region takes `leading`, then one scalar per extra.
 static LogicalResult verifyRegion(Operation *op, Region &region, StringRef name,
@@ -23,6 +81,9 @@ static LogicalResult verifyRegion(Operation *op, Region &region, StringRef name,
       body.back().getOperand(0).getType() != result)
     return op->emitOpError("(C3) expects the region ")
            << name << " to yield one " << result;
+  for (Operation &inner : body.without_terminator())
+    if (!isa<ltc::IndexOp>(inner) && !ltc::ScalarProgram::knows(inner))
+      return inner.emitOpError("(C3) is no scalar op that a region may hold");
   return success();
 }
 
@@ -46,7 +107,7 @@ template <typename Op> static LogicalResult verifyAttention(Op op) {
   for (auto [map, extra] : llvm::zip(
            op.getExtraMaps().template getAsValueRange<AffineMapAttr>(),
            op.getExtras()))
-    if (failed(ltc::verifyProjection(op, map, space, extra)))
+    if (failed(verifyExtra(op, map, space, extra)))
       return failure();
   Builder b(op.getContext());
   Type i32 = b.getI32Type(), f32 = b.getF32Type();
@@ -72,6 +133,10 @@ static LogicalResult verifyOutput(Operation *op, Value query, Value value,
 LogicalResult ltc::AttentionOp::verify() {
   if (failed(verifyAttention(*this)))
     return failure();
+  if (Value sink = getSink())
+    if (shapeOf(sink) != shapeOf(getQuery()).slice(2, 2) ||
+        !elementOf(sink).isF32())
+      return emitOpError("(C1) expects sink (g,r) of f32");
   return verifyOutput(*this, getQuery(), getValue(), getOutput(), getLse());
 }
 
@@ -85,5 +150,19 @@ LogicalResult ltc::AttentionGradOp::verify() {
       getDKey().getType() != getKey().getType() ||
       getDValue().getType() != getValue().getType())
     return emitOpError("(C1) expects gradients of the types of their values");
+  if (getExtraGrads().size() != getDExtras().size())
+    return emitOpError("(C1) expects one result per entry of extraGrads");
+  for (auto [n, result] : llvm::zip(getExtraGrads(), getDExtras())) {
+    if (n < 0 || n >= int64_t(getExtras().size()) || getScore().empty() ||
+        !elementOf(getExtras()[n]).isF32())
+      return emitOpError("(C3) expects extraGrads to number extras of f32 that "
+                         "a score reads");
+    auto map = cast<AffineMapAttr>(getExtraMaps()[n]).getValue();
+    ArrayRef<int64_t> key = shapeOf(getKey());
+    if (shapeOf(result) != ArrayRef<int64_t>(extraGradShape(
+                               map, key[0], key[2], shapeOf(getExtras()[n]))))
+      return emitOpError("(C1) expects the gradient of extra ")
+             << n << " to be (b,g,..) by its other dimensions";
+  }
   return success();
 }

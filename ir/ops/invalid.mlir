@@ -108,3 +108,40 @@ func.func @launch_of_nothing(%x: tensor<2xf32>) {
   %a = ltc.launch @k(%x) : (tensor<2xf32>) -> tensor<2xf32>
   return
 }
+// -----
+func.func @attention_c1_sink_by_head(%q: tensor<1x4x2x3x8xf32>, %k: tensor<1x4x2x8xf32>, %w: tensor<6xf32>) {
+  // expected-error@+1 {{(C1) expects sink (g,r) of f32}}
+  %o, %l = ltc.attention %q, %k, %k sink %w [] scale 0.5 keep {} score {}
+    : (tensor<1x4x2x3x8xf32>, tensor<1x4x2x8xf32>, tensor<1x4x2x8xf32>, tensor<6xf32>)
+    -> (tensor<1x4x2x3x8xf32>, tensor<1x4x2x3xf32>)
+  return
+}
+// -----
+func.func @attention_c3_no_extra_by_pair(%q: tensor<1x4x2x3x8xf32>, %k: tensor<1x4x2x8xf32>, %e: tensor<4x4xf32>) {
+  // expected-error@+1 {{(C3) expects no extra by t and u both}}
+  %o, %l = ltc.attention %q, %k, %k reads %e [affine_map<(b, g, r, t, u) -> (t, u)>] scale 0.5 keep {} score {}
+    : (tensor<1x4x2x3x8xf32>, tensor<1x4x2x8xf32>, tensor<1x4x2x8xf32>, tensor<4x4xf32>)
+    -> (tensor<1x4x2x3x8xf32>, tensor<1x4x2x3xf32>)
+  return
+}
+// -----
+func.func @attention_c3_extra_by_distance(%q: tensor<1x4x2x3x8xf32>, %k: tensor<1x4x2x8xf32>, %e: tensor<9xf32>) {
+  // expected-error@+1 {{(C3) expects an index to be a dimension or t - u + a constant}}
+  %o, %l = ltc.attention %q, %k, %k reads %e [affine_map<(b, g, r, t, u) -> (t + u)>] scale 0.5 keep {} score {}
+    : (tensor<1x4x2x3x8xf32>, tensor<1x4x2x8xf32>, tensor<1x4x2x8xf32>, tensor<9xf32>)
+    -> (tensor<1x4x2x3x8xf32>, tensor<1x4x2x3xf32>)
+  return
+}
+// -----
+func.func @attention_grad_c1_extra(%q: tensor<1x4x2x3x8xf32>, %k: tensor<1x4x2x8xf32>, %l: tensor<1x4x2x3xf32>, %e: tensor<3xf32>) {
+  // expected-error@+1 {{(C1) expects the gradient of extra 0 to be (b,g,..) by its other dimensions}}
+  %a, %b, %c, %d = ltc.attention_grad %q, %k, %k, %q, %l, %q reads %e [affine_map<(b, g, r, t, u) -> (r)>]
+    scale 0.5 keep {} score {
+  ^bb0(%s: f32, %t: i32, %u: i32, %x: f32):
+    %y = arith.addf %s, %x : f32
+    ltc.yield %y : f32
+  } {extraGrads = array<i64: 0>} : (tensor<1x4x2x3x8xf32>, tensor<1x4x2x8xf32>, tensor<1x4x2x8xf32>,
+    tensor<1x4x2x3x8xf32>, tensor<1x4x2x3xf32>, tensor<1x4x2x3x8xf32>, tensor<3xf32>)
+    -> (tensor<1x4x2x3x8xf32>, tensor<1x4x2x8xf32>, tensor<1x4x2x8xf32>, tensor<3xf32>)
+  return
+}

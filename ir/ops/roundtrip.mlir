@@ -75,3 +75,27 @@ func.func @attention(%q: tensor<1x4x2x3x8xf32>, %k: tensor<1x4x2x8xf32>, %v: ten
       -> (tensor<1x4x2x3x8xf32>, tensor<1x4x2x8xf32>, tensor<1x4x2x5xf32>)
   return %dq : tensor<1x4x2x3x8xf32>
 }
+
+// CHECK-LABEL: @attention_reads_by_distance
+func.func @attention_reads_by_distance(%q: tensor<1x4x2x3x8xf32>, %k: tensor<1x4x2x8xf32>, %v: tensor<1x4x2x5xf32>,
+                                       %w: tensor<2x3xf32>, %d: tensor<2x7xf32>) -> tensor<1x2x7xf32> {
+  // CHECK: ltc.attention %{{.*}} sink %{{.*}} reads %{{.*}} scale 5.0
+  %o, %lse = ltc.attention %q, %k, %v sink %w reads %d
+      [affine_map<(b, g, r, t, u) -> (g, t - u + 3)>] scale 0.5 keep {} score {
+  ^bb0(%s: f32, %t: i32, %u: i32, %x: f32):
+    %y = arith.addf %s, %x : f32
+    ltc.yield %y : f32
+  } : (tensor<1x4x2x3x8xf32>, tensor<1x4x2x8xf32>, tensor<1x4x2x5xf32>, tensor<2x3xf32>, tensor<2x7xf32>)
+      -> (tensor<1x4x2x3x5xf32>, tensor<1x4x2x3xf32>)
+  // CHECK: ltc.attention_grad
+  // CHECK: extraGrads = array<i64: 0>
+  %dq, %dk, %dv, %dd = ltc.attention_grad %q, %k, %v, %o, %lse, %o reads %d
+      [affine_map<(b, g, r, t, u) -> (g, t - u + 3)>] scale 0.5 keep {} score {
+  ^bb0(%s: f32, %t: i32, %u: i32, %x: f32):
+    %y = arith.addf %s, %x : f32
+    ltc.yield %y : f32
+  } {extraGrads = array<i64: 0>} : (tensor<1x4x2x3x8xf32>, tensor<1x4x2x8xf32>, tensor<1x4x2x5xf32>,
+       tensor<1x4x2x3x5xf32>, tensor<1x4x2x3xf32>, tensor<1x4x2x3x5xf32>, tensor<2x7xf32>)
+      -> (tensor<1x4x2x3x8xf32>, tensor<1x4x2x8xf32>, tensor<1x4x2x5xf32>, tensor<1x2x7xf32>)
+  return %dd : tensor<1x2x7xf32>
+}

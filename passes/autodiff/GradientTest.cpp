@@ -246,6 +246,64 @@ TEST(Gradient, attentionWithScoreKeepAndGroups) {
           {{"d", HostTensor({1, 3}, std::vector<double>{0, 1, 1})}}, -1, 1);
 }
 
+/// Attention of 2 kv heads with 2 query heads each over 3 positions, causal;
+/// `extras`: "%e: 2x2xf32 by (g, r)", ...; `score` reads %s, %t, %u, %e..
+void checkScore(const std::vector<std::pair<std::string, std::string>> &extras,
+                const std::string &score, bool sink = false) {
+  SCOPED_TRACE(score);
+  std::vector<Argument> arguments = {{"q", "1x3x2x2x4xf32"},
+                                     {"k", "1x3x2x4xf32"},
+                                     {"v", "1x3x2x5xf32"}};
+  std::string names = "%q, %k, %v", types = "tensor<1x3x2x2x4xf32>, "
+                                            "tensor<1x3x2x4xf32>, "
+                                            "tensor<1x3x2x5xf32>";
+  if (sink) {
+    arguments.push_back({"w", "2x2xf32"});
+    names += " sink %w";
+    types += ", tensor<2x2xf32>";
+  }
+  std::string maps, inside;
+  for (size_t n = 0; n < extras.size(); ++n) {
+    std::string name = "e" + std::to_string(n);
+    arguments.push_back({name, extras[n].first});
+    names += (n ? ", %" : " reads %") + name;
+    types += ", tensor<" + extras[n].first + ">";
+    maps += (n ? ", " : "") + std::string("affine_map<(b, g, r, t, u) -> ") +
+            extras[n].second + ">";
+    inside += ", %x" + std::to_string(n) + ": f32";
+  }
+  checkOp(arguments,
+          "%out, %l = ltc.attention " + names + " [" + maps +
+              "] scale 0.5 keep {\n^bb0(%t: i32, %u: i32" + inside +
+              "):\n%c = arith.cmpi sle, %u, %t : i32\nltc.yield %c : i1\n} "
+              "score {\n^bb0(%s: f32, %t: i32, %u: i32" +
+              inside + "):\n" + score +
+              "\nltc.yield %y : f32\n} : (" + types +
+              ") -> (tensor<1x3x2x2x5xf32>, tensor<1x3x2x2xf32>)",
+          "1x3x2x2x5xf32", 5, {}, -1, 1);
+}
+
+TEST(Gradient, attentionsScoreReadsValues) {
+  const char *product = "%y = arith.mulf %s, %x0 : f32";
+  for (auto [type, map] :
+       std::initializer_list<std::pair<const char *, const char *>>{
+           {"2x2xf32", "(g, r)"},     {"2x2xf32", "(r, g)"},
+           {"2xf32", "(r)"},          {"f32", "()"},
+           {"1x3xf32", "(b, t)"},     {"3x2xf32", "(u, g)"},
+           {"3xf32", "(u)"},          {"2x3xf32", "(r, u)"},
+           {"3x2x2xf32", "(t, r, g)"}, {"5xf32", "(t - u + 2)"},
+           {"2x5xf32", "(r, t - u + 2)"}, {"2xf32", "(t - u)"}})
+    checkScore({{type, map}}, product);
+  checkScore({{"2x2xf32", "(g, r)"}, {"5xf32", "(t - u + 2)"}},
+             "%a = arith.mulf %x0, %x1 : f32\n%h = math.tanh %s : f32\n"
+             "%y = arith.addf %a, %h : f32");
+}
+
+TEST(Gradient, attentionsSink) {
+  checkScore({}, "%y = arith.negf %s : f32", true);
+  checkScore({{"2x2xf32", "(g, r)"}}, "%y = arith.addf %s, %x0 : f32", true);
+}
+
 TEST(Gradient, stopGradientStops) {
   Harness h;
   h.weights["w"] = h.inverse["t"] = 1;

@@ -20,9 +20,9 @@ def DifferentiatePass : Pass<"ltc-differentiate", "::mlir::ModuleOp"> {
     what must not be computed twice and what the gradient reads.
   }];
   let options = [
-    Option<"wideBytes", "wide-bytes", "int64_t", "64 << 20",
+    Option<"wideBytes", "wide-bytes", "int64_t", "128 << 20",
            "a value made with a parameter is chunked from this size on">,
-    Option<"chunkBytes", "chunk-bytes", "int64_t", "32 << 20",
+    Option<"chunkBytes", "chunk-bytes", "int64_t", "128 << 20",
            "most bytes of a wide value that exist at once">];
   let dependentDialects = ["::mlir::arith::ArithDialect",
                            "::mlir::math::MathDialect", "::ltc::LtcDialect"];

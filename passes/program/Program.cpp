@@ -17,12 +17,13 @@ constexpr const char *kPhases[] = {"init",     "accumulate", "apply",
 
 class Assembler {
 public:
-  Assembler(ModuleOp module, Target &target)
-      : module(module), target(target),
+  Assembler(ModuleOp module, Target &target, TimingScope &timing)
+      : module(module), target(target), timing(timing),
         result(std::make_unique<artifact::ArtifactT>()),
         layout(module, *result) {}
 
   FailureOr<std::unique_ptr<artifact::ArtifactT>> run() {
+    TimingScope assembly = timing.nest("commands, memory and kernels' loops");
     if (failed(layout.build()))
       return failure();
     native = ModuleOp::create(module.getLoc());
@@ -30,7 +31,8 @@ public:
       if (auto function = module.lookupSymbol<func::FuncOp>(name))
         if (failed(addPhase(function)))
           return failure();
-    auto binary = target.link(*native);
+    assembly.stop();
+    auto binary = target.link(*native, timing);
     if (failed(binary))
       return failure();
     addObject(*binary);
@@ -160,6 +162,7 @@ private:
       auto item = std::make_unique<artifact::KernelT>();
       item->symbol = launch.symbol;
       item->form = form ? kernelKindName(form->kind).str() : "";
+      item->arguments = argumentsOf(kernel, *lowered, launch);
       item->tiles = launch.tiles;
       item->scratch_bytes = launch.scratchBytes;
       item->flops = launch.flops;
@@ -170,6 +173,24 @@ private:
       result->kernels.push_back(std::move(item));
     }
     return &natives.try_emplace(kernel, std::move(entry)).first->second;
+  }
+
+  static std::vector<artifact::Argument>
+  argumentsOf(KernelOp kernel, const LoweredKernel &lowered,
+              const KernelLaunch &launch) {
+    auto type = cast<FunctionType>(kernel.getFunctionType());
+    int inputs = int(type.getNumInputs());
+    std::vector<artifact::Argument> arguments;
+    for (int binding : launch.bindings) {
+      uint64_t bytes =
+          binding < 0 ? lowered.workspaceBytes[-1 - binding]
+                      : bytesOf(cast<RankedTensorType>(
+                            binding < inputs
+                                ? type.getInput(binding)
+                                : type.getResult(binding - inputs)));
+      arguments.emplace_back(bytes, binding < 0 || binding >= inputs);
+    }
+    return arguments;
   }
 
   /// Weights for evaluation lie over the gradients: zero again afterwards.
@@ -193,7 +214,8 @@ private:
     }
   }
 
-  /// Three times the forward's contractions; of attention the causal half.
+  /// Three times the forward's contractions; of attention what keep's bounds
+  /// allow: the causal half, a window.
   void countFlops(const FlatPhase &flat) {
     double forward = 0;
     for (const FlatCommand &command : flat.commands) {
@@ -204,7 +226,7 @@ private:
         if (auto grouped = dyn_cast<GroupedContractOp>(op))
           forward += grouped.flops();
         if (auto attention = dyn_cast<AttentionOp>(op))
-          forward += attention.flops() / 2;
+          forward += attention.flops();
       });
     }
     double tokens =
@@ -230,6 +252,7 @@ private:
 
   ModuleOp module;
   Target &target;
+  TimingScope &timing;
   std::unique_ptr<artifact::ArtifactT> result;
   Layout layout;
   OwningOpRef<ModuleOp> native;
@@ -239,9 +262,9 @@ private:
 
 } // namespace
 
-FailureOr<std::unique_ptr<artifact::ArtifactT>> buildProgram(ModuleOp module,
-                                                             Target &target) {
-  return Assembler(module, target).run();
+FailureOr<std::unique_ptr<artifact::ArtifactT>>
+buildProgram(ModuleOp module, Target &target, TimingScope &timing) {
+  return Assembler(module, target, timing).run();
 }
 
 } // namespace ltc

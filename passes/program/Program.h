@@ -11,7 +11,7 @@
 namespace ltc {
 
 mlir::FailureOr<std::unique_ptr<artifact::ArtifactT>>
-buildProgram(mlir::ModuleOp module, Target &target);
+buildProgram(mlir::ModuleOp module, Target &target, mlir::TimingScope &timing);
 
 /// The program as text, for --emit=program.
 std::string printProgram(const artifact::ArtifactT &artifact);

@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 #define LTC_DEVICE_MAJOR 1u
-#define LTC_DEVICE_MINOR 0u
+#define LTC_DEVICE_MINOR 1u
 
 typedef struct LtcDevice LtcDevice; /* one opened device */
 typedef struct LtcModule LtcModule; /* one loaded binary */
@@ -34,6 +34,17 @@ typedef struct LtcLaunch {
   int64_t tiles;
   uint64_t scratchBytes; /* per thread or block, 64-byte aligned */
 } LtcLaunch;
+
+/* What the device can do at best, measured when asked; 0: not known. */
+typedef struct LtcDevicePeaks {
+  size_t size;
+  uint32_t wanted; /* LTC_PEAK_FLOPS | LTC_PEAK_COPY: what to measure */
+  double flops;    /* f32 multiply-adds a second, counted as two */
+  double copyBytes; /* a second, read and written bytes counted */
+  const char *how; /* for people: "f32 FMA, avx512, 2 threads" */
+} LtcDevicePeaks;
+#define LTC_PEAK_FLOPS 1u
+#define LTC_PEAK_COPY 2u
 
 typedef struct LtcDeviceApi {
   size_t size;
@@ -65,6 +76,9 @@ typedef struct LtcDeviceApi {
 
   int (*launch)(LtcDevice *device, const LtcLaunch *launch);
   int (*synchronize)(LtcDevice *device); /* all that was given has happened */
+
+  /* Since minor version 1. May be null. Takes well under 0.3 s a peak. */
+  int (*measure)(LtcDevice *device, LtcDevicePeaks *peaks);
 } LtcDeviceApi;
 
 /* What a device library exports, under the name ltcDevice_<name>. */

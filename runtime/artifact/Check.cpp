@@ -47,12 +47,20 @@ static Result<void> checkCommand(const ArtifactT &program,
   if (command.kind == CommandKind::fill_zero && command.bindings.size() != 1)
     return fail(who + " fills " + std::to_string(command.bindings.size()) +
                 " buffers; it should fill 1");
-  for (const Binding &binding : command.bindings) {
+  const KernelT *kernel = command.kind == CommandKind::launch
+                              ? program.kernels[command.kernel].get()
+                              : nullptr;
+  if (kernel && kernel->arguments.size() != command.bindings.size())
+    return fail(who + " binds " + std::to_string(command.bindings.size()) +
+                " buffers; kernel " + kernel->symbol + " takes " +
+                std::to_string(kernel->arguments.size()));
+  for (size_t i = 0; i < command.bindings.size(); ++i) {
+    const Binding &binding = command.bindings[i];
     if (binding.buffer() >= program.buffers.size())
       return fail(who + " names buffer " + std::to_string(binding.buffer()) +
                   " of " + std::to_string(program.buffers.size()));
     const BufferT &buffer = *program.buffers[binding.buffer()];
-    uint64_t need = command.kind == CommandKind::fill_zero ? command.bytes : 0;
+    uint64_t need = kernel ? kernel->arguments[i].bytes() : command.bytes;
     if (binding.byte_offset() > buffer.bytes ||
         need > buffer.bytes - binding.byte_offset())
       return fail(who + " points outside buffer '" + buffer.name + "'");

@@ -30,6 +30,8 @@ public:
                                 program.objects[i]->size);
   }
 
+  std::span<const char> bytes() const { return file.bytes(); } ///< the file's
+
 private:
   MappedFile file;
 };

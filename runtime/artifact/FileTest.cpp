@@ -90,6 +90,28 @@ TEST(Artifact, unknownKernelIsRefused) {
             std::string::npos);
 }
 
+TEST(Artifact, anArgumentThatLeavesItsBufferIsRefused) {
+  ArtifactT program = tiny();
+  auto kernel = std::make_unique<KernelT>();
+  kernel->symbol = "k";
+  kernel->arguments.emplace_back(60, true);
+  program.kernels.push_back(std::move(kernel));
+  auto phase = std::make_unique<PhaseT>();
+  phase->name = "init";
+  auto command = std::make_unique<CommandT>();
+  command->segment = "layer.0";
+  command->bindings.emplace_back(0, 4);
+  phase->commands.push_back(std::move(command));
+  program.phases.push_back(std::move(phase));
+  EXPECT_EQ(messageFor(program), "");
+  program.kernels[0]->arguments[0] = Argument(61, true);
+  EXPECT_NE(messageFor(program).find("points outside buffer 'w'"),
+            std::string::npos);
+  program.kernels[0]->arguments.clear();
+  EXPECT_NE(messageFor(program).find("binds 1 buffers; kernel k takes 0"),
+            std::string::npos);
+}
+
 TEST(Artifact, parameterLargerThanItsBufferIsRefused) {
   ArtifactT program = tiny();
   auto parameter = std::make_unique<ParameterT>();

@@ -19,6 +19,7 @@ typedef struct LtcCompileRequest {
   /// Receives diagnostics (`file:line:col: error: ...`) and emitted text.
   void (*print)(void *user, const char *text, uint64_t length, int isError);
   void *user;
+  int timing;            ///< 1: the time of each stage is printed
 } LtcCompileRequest;
 
 /// 0: done. 1: errors were printed.

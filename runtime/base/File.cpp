@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
+#include <vector>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -65,40 +66,102 @@ MappedFile::~MappedFile() {
     ::munmap(const_cast<char *>(data), size);
 }
 
-static bool writeAll(int fd, std::span<const char> bytes) {
+namespace {
+/// xxh3-64 of bytes that come in pieces.
+class Hasher {
+public:
+  Hasher() : state(XXH3_createState(), XXH3_freeState) {
+    XXH3_64bits_reset(state.get());
+  }
+  void add(std::span<const char> bytes) {
+    XXH3_64bits_update(state.get(), bytes.data(), bytes.size());
+    facts.bytes += bytes.size();
+  }
+  FileFacts finish() {
+    facts.hash = XXH3_64bits_digest(state.get());
+    return facts;
+  }
+
+private:
+  std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t *)> state;
+  FileFacts facts;
+};
+} // namespace
+
+struct FileWriter::State {
+  fs::path path, temporary;
+  Descriptor file;
+  Hasher hasher;
+  bool finished = false;
+  ~State() {
+    if (!finished && file.fd >= 0)
+      ::unlink(temporary.c_str());
+  }
+};
+
+FileWriter::FileWriter(std::unique_ptr<State> state)
+    : state(std::move(state)) {}
+FileWriter::FileWriter(FileWriter &&) noexcept = default;
+FileWriter::~FileWriter() = default;
+
+Result<FileWriter> FileWriter::create(const fs::path &path) {
+  fs::path temporary = path;
+  temporary += ".tmp" + std::to_string(::getpid());
+  int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+                  0644);
+  if (fd < 0)
+    return failAt(temporary, "cannot be created");
+  return FileWriter(
+      std::unique_ptr<State>(new State{path, temporary, {fd}, {}, false}));
+}
+
+Result<void> FileWriter::write(std::span<const char> bytes) {
+  state->hasher.add(bytes);
   while (!bytes.empty()) {
-    ssize_t n = ::write(fd, bytes.data(), bytes.size());
+    ssize_t n = ::write(state->file.fd, bytes.data(), bytes.size());
     if (n < 0 && errno == EINTR)
       continue;
     if (n <= 0)
-      return false;
+      return failAt(state->path, "cannot be written");
     bytes = bytes.subspan(n);
   }
-  return true;
+  return {};
+}
+
+Result<FileFacts> FileWriter::finish() {
+  if (::fsync(state->file.fd) != 0 ||
+      ::rename(state->temporary.c_str(), state->path.c_str()) != 0)
+    return failAt(state->path, "cannot be written");
+  state->finished = true;
+  LTC_TRY(syncFolder(state->path.parent_path()));
+  return state->hasher.finish();
+}
+
+Result<FileFacts> examineFile(const fs::path &path) {
+  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (file.fd < 0)
+    return failAt(path, "cannot be opened");
+  Hasher hasher;
+  std::vector<char> buffer(1 << 18);
+  for (;;) {
+    ssize_t n = ::read(file.fd, buffer.data(), buffer.size());
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0)
+      return failAt(path, "cannot be read");
+    if (n == 0)
+      return hasher.finish();
+    hasher.add({buffer.data(), size_t(n)});
+  }
 }
 
 Result<void> writeFile(const fs::path &path,
                        std::span<const std::span<const char>> pieces) {
-  fs::path temporary = path;
-  temporary += ".tmp" + std::to_string(::getpid());
-  Descriptor file{::open(temporary.c_str(),
-                         O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)};
-  if (file.fd < 0)
-    return failAt(temporary, "cannot be created");
-  for (std::span<const char> piece : pieces) {
-    if (writeAll(file.fd, piece))
-      continue;
-    Error error = failAt(path, "cannot be written");
-    ::unlink(temporary.c_str());
-    return error;
-  }
-  if (::fsync(file.fd) != 0 ||
-      ::rename(temporary.c_str(), path.c_str()) != 0) {
-    Error error = failAt(path, "cannot be written");
-    ::unlink(temporary.c_str());
-    return error;
-  }
-  return syncFolder(path.parent_path());
+  LTC_ASSIGN(FileWriter file, FileWriter::create(path));
+  for (std::span<const char> piece : pieces)
+    LTC_TRY(file.write(piece));
+  LTC_TRY(file.finish());
+  return {};
 }
 
 Result<void> writeFile(const fs::path &path, std::string_view text) {

@@ -4,6 +4,7 @@
 #include "runtime/base/Result.h"
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string_view>
 
@@ -24,8 +25,32 @@ private:
   size_t size = 0;
 };
 
-/// Writes the pieces one after another under a temporary name beside `path`,
-/// syncs, renames. A reader sees the old file or the new one, never a part.
+struct FileFacts {
+  uint64_t bytes = 0, hash = 0; ///< the hash as hashBytes gives it
+  bool operator==(const FileFacts &) const = default;
+};
+
+/// A file in the making, under a temporary name beside `path`: finish() syncs
+/// and renames it. A reader sees the old file or the new one, never a part;
+/// without finish() nothing stays.
+class FileWriter {
+public:
+  static Result<FileWriter> create(const std::filesystem::path &path);
+  FileWriter(FileWriter &&other) noexcept;
+  ~FileWriter();
+  Result<void> write(std::span<const char> bytes);
+  Result<FileFacts> finish();
+
+private:
+  struct State;
+  explicit FileWriter(std::unique_ptr<State> state);
+  std::unique_ptr<State> state;
+};
+
+/// Reads a file piece by piece: no more than a small buffer is in memory.
+Result<FileFacts> examineFile(const std::filesystem::path &path);
+
+/// Writes the pieces one after another, as a FileWriter does.
 Result<void> writeFile(const std::filesystem::path &path,
                        std::span<const std::span<const char>> pieces);
 Result<void> writeFile(const std::filesystem::path &path,

@@ -24,8 +24,11 @@ public:
   Result<void> seek(std::string_view position) override;
   double epochs() const override { return seen; }
 
+  /// How many batches exist at once: those ahead, the stream's own and the one
+  /// that was given out last.
+  static constexpr size_t kAhead = 2, kBatches = kAhead + 2;
+
 private:
-  static constexpr size_t kAhead = 2;
   struct Made {
     std::optional<Error> error;
     GlobalBatch batch;

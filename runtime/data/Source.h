@@ -31,6 +31,7 @@ public:
 
   uint64_t pieces() const { return firstPiece.back(); }
   uint64_t bytes() const { return total; }
+  uint64_t documents() const { return lengths.size(); }
   /// Piece i in the order of documents.
   Piece piece(uint64_t i) const;
   /// The i-th piece ever taken: shuffled within each epoch.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/data/Streams.h"
 #include "runtime/data/Ahead.h"
+#include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -8,6 +9,17 @@ namespace ltc {
 namespace {
 
 using Row = std::vector<Piece>;
+
+struct ColumnName {
+  const char *name, *kind;
+  bool isFloat;
+};
+constexpr std::array<ColumnName, 5> kColumns = {
+    {{"tokens", "token", false},
+     {"labels", "label", false},
+     {"position", "position", false},
+     {"document", "document", false},
+     {"mask", "mask", true}}};
 
 /// Rows made of pieces; the tail of a stream: pieces too short for a row.
 class RowMaker {
@@ -133,15 +145,22 @@ private:
     maker.rest();
   }
 
+  /// The columns' memory is taken once and used again.
   void begin() {
     batch.rows = options.rows;
     batch.length = options.length;
     size_t count = size_t(options.rows * options.length);
-    batch.columns = {{"tokens", "token", std::vector<int32_t>(count), {}, 0},
-                     {"labels", "label", std::vector<int32_t>(count), {}, 0},
-                     {"position", "position", std::vector<int32_t>(count), {}, 0},
-                     {"document", "document", std::vector<int32_t>(count), {}, 0},
-                     {"mask", "mask", {}, std::vector<float>(count), 0}};
+    batch.columns.resize(kColumns.size());
+    for (size_t c = 0; c < kColumns.size(); ++c) {
+      Column &column = batch.columns[c];
+      column.name = kColumns[c].name;
+      column.kind = kColumns[c].kind;
+      if (kColumns[c].isFloat)
+        column.floats.assign(count, 0);
+      else
+        column.ints.assign(count, 0);
+      column.sum = 0;
+    }
   }
 
   /// The source that has given the least of its share; the first among equals.
@@ -214,9 +233,13 @@ Result<std::unique_ptr<Batches>> open(const DataOptions &options,
   for (const SourceOptions &source : options.sources) {
     if (!(source.weight > 0) || !std::isfinite(source.weight))
       return fail("a source's weight must be over 0: " + source.config);
-    LTC_ASSIGN(auto opened, Source::open(source.kind, source.config,
-                                         uint64_t(options.length)));
-    sources.push_back(std::move(opened));
+    auto opened = Source::open(source.kind, source.config,
+                               uint64_t(options.length));
+    if (!opened && !source.line.empty())
+      return fail(source.line + ": " + opened.error().message);
+    if (!opened)
+      return opened.error();
+    sources.push_back(std::move(*opened));
   }
   if (sources.empty())
     return fail("there is no source to read from");
@@ -232,6 +255,11 @@ Result<std::unique_ptr<Batches>> openTraining(const DataOptions &options) {
 }
 Result<std::unique_ptr<Batches>> openEvaluation(const DataOptions &options) {
   return open(options, false);
+}
+
+uint64_t batchBytes(const DataOptions &options) {
+  return kColumns.size() * 4 * uint64_t(options.rows) *
+         uint64_t(options.length);
 }
 
 } // namespace ltc

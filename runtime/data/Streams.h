@@ -15,6 +15,7 @@ namespace ltc {
 struct SourceOptions {
   std::string kind, config; ///< JSON object: path, field, ...
   double weight = 1;        ///< share of the bytes among several sources
+  std::string line = "";    ///< "spec.yaml:9:3", where the spec names it
 };
 
 struct DataOptions {
@@ -30,5 +31,9 @@ Result<std::unique_ptr<Batches>> openTraining(const DataOptions &options);
 
 /// Every piece once, in order; rows that fill the last batch up have mask 0.
 Result<std::unique_ptr<Batches>> openEvaluation(const DataOptions &options);
+
+/// Of one batch of either stream. Training holds Ahead::kBatches of them, an
+/// evaluation one.
+uint64_t batchBytes(const DataOptions &options);
 
 } // namespace ltc

@@ -100,6 +100,13 @@ Result<void> Device::fillZero(void *memory, uint64_t bytes) {
 Result<void> Device::launch(const LtcLaunch &launch) {
   return check(api->launch(device, &launch));
 }
+Result<LtcDevicePeaks> Device::measure(uint32_t wanted) {
+  LtcDevicePeaks peaks = {sizeof peaks, wanted, 0, 0, ""};
+  if (api->size >= offsetof(LtcDeviceApi, measure) + sizeof(void *) &&
+      api->measure)
+    LTC_TRY(check(api->measure(device, &peaks)));
+  return peaks;
+}
 Result<void> Device::synchronize() { return check(api->synchronize(device)); }
 
 } // namespace ltc

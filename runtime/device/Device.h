@@ -31,6 +31,8 @@ public:
   Result<void> fillZero(void *memory, uint64_t bytes);
   Result<void> launch(const LtcLaunch &launch);
   Result<void> synchronize();
+  /// Measures what `wanted` names (LTC_PEAK_*); zeros where the device cannot.
+  Result<LtcDevicePeaks> measure(uint32_t wanted);
 
 private:
   explicit Device(const LtcDeviceApi *api) : api(api) {}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/device/Program.h"
+#include <chrono>
 
 namespace ltc {
 using namespace artifact;
@@ -71,11 +72,11 @@ void Program::resolve(const PhaseT &source) {
     bool isLaunch = command->kind == CommandKind::launch;
     const KernelT *kernel =
         isLaunch ? table().kernels[command->kernel].get() : nullptr;
-    phase.commands.push_back({isLaunch ? kernels[command->kernel] : nullptr,
-                              first, uint32_t(command->bindings.size()),
-                              isLaunch ? kernel->tiles : 0,
-                              isLaunch ? kernel->scratch_bytes
-                                       : command->bytes});
+    phase.commands.push_back(
+        {isLaunch ? kernels[command->kernel] : nullptr,
+         isLaunch ? int64_t(command->kernel) : -1, first,
+         uint32_t(command->bindings.size()), isLaunch ? kernel->tiles : 0,
+         isLaunch ? kernel->scratch_bytes : command->bytes});
   }
 }
 
@@ -92,34 +93,60 @@ Result<void> Program::runPhase(const std::string &name) {
     return fail("the program has no phase '" + name + "'; compile it with "
                 "what this command needs");
   const Phase &phase = found->second;
-  for (const Command &command : phase.commands) {
-    void *const *bindings = phase.bindings.data() + command.firstBinding;
-    if (!command.kernel) {
-      LTC_TRY(target.fillZero(bindings[0], command.bytes));
-      continue;
-    }
-    LTC_TRY(target.launch({sizeof(LtcLaunch), command.kernel, bindings,
-                           command.bindingCount, command.tiles,
-                           command.bytes}));
-  }
+  if (profile)
+    return runTimed(name, phase);
+  for (const Command &command : phase.commands)
+    LTC_TRY(give(command, phase.bindings.data() + command.firstBinding));
   return {};
 }
 
-Result<void> Program::write(uint32_t buffer, const void *from, uint64_t bytes) {
-  if (bytes > table().buffers[buffer]->bytes)
-    return fail("buffer '" + table().buffers[buffer]->name + "' has " +
-                std::to_string(table().buffers[buffer]->bytes) +
-                " bytes; " + std::to_string(bytes) + " do not fit");
-  return target.write(address(buffer), from, bytes);
+Result<void> Program::give(const Command &command, void *const *bindings) {
+  if (!command.kernel)
+    return target.fillZero(bindings[0], command.bytes);
+  return target.launch({sizeof(LtcLaunch), command.kernel, bindings,
+                        command.bindingCount, command.tiles, command.bytes});
 }
 
-Result<void> Program::read(uint32_t buffer, void *to, uint64_t bytes) const {
-  if (bytes > table().buffers[buffer]->bytes)
-    return fail("buffer '" + table().buffers[buffer]->name + "' has " +
-                std::to_string(table().buffers[buffer]->bytes) + " bytes; " +
-                std::to_string(bytes) + " cannot be read");
+Result<void> Program::runTimed(const std::string &name, const Phase &phase) {
+  using Clock = std::chrono::steady_clock;
+  bool counts = profile->counts(name);
   LTC_TRY(target.synchronize());
-  return target.read(to, address(buffer), bytes);
+  auto before = Clock::now();
+  for (const Command &command : phase.commands) {
+    LTC_TRY(give(command, phase.bindings.data() + command.firstBinding));
+    LTC_TRY(target.synchronize());
+    auto after = Clock::now();
+    if (counts)
+      profile->add(name, command.kernelIndex,
+                   command.kernel ? 0 : command.bytes,
+                   std::chrono::duration<double>(after - before).count());
+    before = after;
+  }
+  profile->endRun(name);
+  return {};
+}
+
+Result<void> Program::checkRange(uint32_t buffer, uint64_t bytes,
+                                 uint64_t offset) const {
+  const BufferT &info = *table().buffers[buffer];
+  if (offset <= info.bytes && bytes <= info.bytes - offset)
+    return {};
+  return fail("buffer '" + info.name + "' has " + std::to_string(info.bytes) +
+              " bytes; it does not hold " + std::to_string(bytes) +
+              " from byte " + std::to_string(offset) + " on");
+}
+
+Result<void> Program::write(uint32_t buffer, const void *from, uint64_t bytes,
+                            uint64_t offset) {
+  LTC_TRY(checkRange(buffer, bytes, offset));
+  return target.write(address(buffer) + offset, from, bytes);
+}
+
+Result<void> Program::read(uint32_t buffer, void *to, uint64_t bytes,
+                           uint64_t offset) const {
+  LTC_TRY(checkRange(buffer, bytes, offset));
+  LTC_TRY(target.synchronize());
+  return target.read(to, address(buffer) + offset, bytes);
 }
 
 uint64_t Program::arenaBytes() const {

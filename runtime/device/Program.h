@@ -4,6 +4,7 @@
 #pragma once
 #include "runtime/artifact/File.h"
 #include "runtime/device/Device.h"
+#include "runtime/device/Profile.h"
 #include <map>
 #include <vector>
 
@@ -20,10 +21,14 @@ public:
   /// Null if the artifact has no such phase.
   const artifact::PhaseT *phase(const std::string &name) const;
   Result<void> runPhase(const std::string &name);
+  /// From now on every command is timed into `into`; null: none is.
+  void profileInto(Profile *into) { profile = into; }
 
-  /// Copies the first `bytes` of a buffer to or from the device.
-  Result<void> write(uint32_t buffer, const void *from, uint64_t bytes);
-  Result<void> read(uint32_t buffer, void *to, uint64_t bytes) const;
+  /// Copies `bytes` of a buffer, from `offset` on, to or from the device.
+  Result<void> write(uint32_t buffer, const void *from, uint64_t bytes,
+                     uint64_t offset = 0);
+  Result<void> read(uint32_t buffer, void *to, uint64_t bytes,
+                    uint64_t offset = 0) const;
   template <typename T> Result<void> set(uint32_t buffer, T value) {
     return write(buffer, &value, sizeof value);
   }
@@ -38,6 +43,7 @@ private:
   /// A launch, or (no kernel) zeros over the first binding.
   struct Command {
     LtcKernel *kernel;
+    int64_t kernelIndex; ///< into the artifact's kernels; -1: none
     uint32_t firstBinding, bindingCount; ///< into Phase::bindings
     int64_t tiles;
     uint64_t bytes; ///< scratch of a launch; how many zeros
@@ -52,13 +58,18 @@ private:
   Result<void> allocateArenas();
   Result<void> findKernels();
   void resolve(const artifact::PhaseT &phase);
+  Result<void> give(const Command &command, void *const *bindings);
+  Result<void> runTimed(const std::string &name, const Phase &phase);
   char *address(uint32_t buffer) const;
+  Result<void> checkRange(uint32_t buffer, uint64_t bytes,
+                          uint64_t offset) const;
 
   const ArtifactFile &file;
   Device &target;
   char *arenas[8] = {};
   std::vector<LtcKernel *> kernels;
   std::map<std::string, Phase> phases;
+  Profile *profile = nullptr;
 };
 
 } // namespace ltc

@@ -5,6 +5,7 @@
 #pragma once
 #include "runtime/base/File.h"
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -18,6 +19,15 @@ struct TensorData {
   std::string dtype; ///< F32, I64, ... as the format spells it
   std::vector<int64_t> shape;
   std::span<const char> data;
+};
+
+/// A tensor to write whose bytes are asked for piece by piece.
+struct TensorSource {
+  std::string name, dtype;
+  std::vector<int64_t> shape;
+  uint64_t bytes = 0;
+  /// Fills `to` with the tensor's bytes from `offset` on.
+  std::function<Result<void>(uint64_t offset, std::span<char> to)> read;
 };
 
 /// A tensor in a mapped file; `data` lives as long as the file does.
@@ -42,7 +52,11 @@ private:
   std::map<std::string, std::string> notes;
 };
 
-/// Writes atomically, tensors ordered widest dtype first, then by name.
+/// Writes atomically, tensors ordered widest dtype first, then by name. Holds
+/// no more of the tensors than kWriteBuffer bytes.
+inline constexpr uint64_t kWriteBuffer = 1 << 20;
+Result<FileFacts> writeSafetensors(const std::filesystem::path &path,
+                                   std::vector<TensorSource> tensors);
 Result<void> writeSafetensors(const std::filesystem::path &path,
                               std::vector<TensorData> tensors);
 

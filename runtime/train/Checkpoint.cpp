@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/train/Checkpoint.h"
-#include "runtime/train/Weights.h"
 #include <algorithm>
+#include <fcntl.h>
 #include <nlohmann/json.hpp>
-#include <unistd.h>
+#include <stdio.h>
 
 namespace fs = std::filesystem;
 namespace ltc {
@@ -12,14 +12,12 @@ using Json = nlohmann::json;
 static constexpr int kManifestVersion = 1;
 static constexpr const char *kPrefix = "step-";
 
-/// The files that training goes on from: states by name, "" the parameters.
-static std::map<std::string, std::string> filesOf(const Program &program) {
-  std::map<std::string, std::string> files;
-  for (const std::string &state : stateNames(program.table()))
-    files[state] = "state." + state + ".safetensors";
-  files[""] = hasEvaluationWeights(program) ? "trained.safetensors"
-                                            : "model.safetensors";
-  return files;
+/// Where a state lies; "": what training goes on from.
+static std::string fileOf(const std::string &state, bool evaluatesOthers) {
+  if (state == kEvaluation || (state.empty() && !evaluatesOthers))
+    return "model.safetensors";
+  return state.empty() ? "trained.safetensors"
+                       : "state." + state + ".safetensors";
 }
 
 std::vector<fs::path> listCheckpoints(const fs::path &run) {
@@ -39,10 +37,8 @@ std::vector<fs::path> listCheckpoints(const fs::path &run) {
   return found;
 }
 
-static Result<Json> describeFile(const fs::path &path) {
-  LTC_ASSIGN(MappedFile file, MappedFile::open(path));
-  return Json{{"bytes", file.bytes().size()},
-              {"xxh3", hexHash(hashBytes(file.bytes()))}};
+static Json toJson(const FileFacts &facts) {
+  return {{"bytes", facts.bytes}, {"xxh3", hexHash(facts.hash)}};
 }
 
 static Json toJson(const Manifest &manifest) {
@@ -55,63 +51,76 @@ static Json toJson(const Manifest &manifest) {
           {"seconds", at.seconds},
           {"data_position", manifest.dataPosition},
           {"seed", manifest.seed},
+          {"evaluated_attempt", manifest.evaluatedAttempt},
+          {"evaluation_due", manifest.evaluationDue},
           {"structure_hash", manifest.structureHash},
           {"data_hash", manifest.dataHash},
           {"scalars", manifest.scalars}};
 }
 
 /// Fills the folder: tensors first, the manifest with their hashes last.
-static Result<void> fill(Program &program, const Manifest &manifest,
+static Result<void> fill(const Snapshot &state, const Manifest &manifest,
                          const fs::path &folder) {
   Json json = toJson(manifest);
-  auto write = [&](const std::string &state,
-                   const std::string &file) -> Result<void> {
-    LTC_ASSIGN(Snapshot tensors, snapshot(program, state));
-    LTC_TRY(writeSafetensors(folder / file, std::move(tensors.tensors)));
-    LTC_ASSIGN(json["files"][file], describeFile(folder / file));
-    return {};
-  };
-  for (const auto &[state, file] : filesOf(program))
-    LTC_TRY(write(state, file));
-  if (hasEvaluationWeights(program))
-    LTC_TRY(withEvaluationWeights(
-        program, [&] { return write(kEvaluation, "model.safetensors"); }));
+  for (const auto &[name, tensors] : state.files) {
+    std::string file = fileOf(name, state.files.count(kEvaluation));
+    LTC_ASSIGN(FileFacts facts, writeSafetensors(folder / file, tensors));
+    json["files"][file] = toJson(facts);
+  }
   json["xxh3"] = hexHash(hashBytes(json.dump()));
   return writeFile(folder / "manifest.json", json.dump(2) + "\n");
 }
 
-/// Removes what is older than the newest `keep`, and left-over temporaries.
+/// Removes what is older than the newest `keep`, and left-over temporaries. A
+/// name that looks like a checkpoint never stands for a part of one.
 static void removeOld(const fs::path &run, int keep) {
   std::vector<fs::path> all = listCheckpoints(run);
+  fs::path folder = run / "checkpoints";
   std::error_code ignored;
   for (size_t i = 0; i + keep < all.size(); ++i)
-    fs::remove_all(all[i], ignored);
-  for (const auto &entry :
-       fs::directory_iterator(run / "checkpoints", ignored))
+    fs::rename(all[i], folder / ("tmp-old-" + all[i].filename().string()),
+               ignored);
+  for (const auto &entry : fs::directory_iterator(folder, ignored))
     if (entry.path().filename().string().starts_with("tmp-"))
       fs::remove_all(entry.path(), ignored);
 }
 
-Result<fs::path> saveCheckpoint(Program &program, const Manifest &manifest,
-                                const fs::path &run, int keep) {
+/// Gives a finished folder its name. One that has the name (saved before at
+/// the same step) is exchanged for it, so that one of them is always there.
+static Result<void> moveInto(const fs::path &from, const fs::path &to) {
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(),
+                  RENAME_EXCHANGE) == 0)
+    return {};
+  std::error_code error;
+  if (fs::exists(to)) { // a file system that cannot exchange
+    fs::path old = to.parent_path() / ("tmp-old-" + to.filename().string());
+    fs::remove_all(old, error);
+    fs::rename(to, old, error);
+  }
+  fs::rename(from, to, error);
+  if (error)
+    return fail(to.string() + ": " + error.message());
+  return {};
+}
+
+Result<fs::path> saveCheckpoint(const Snapshot &state,
+                                const Manifest &manifest, const fs::path &run,
+                                int keep) {
   fs::path folder = run / "checkpoints";
   std::string digits = std::to_string(manifest.progress.step);
   digits.insert(0, std::max<int>(0, 9 - int(digits.size())), '0');
   fs::path path = folder / (kPrefix + digits);
   fs::path temporary = folder / ("tmp-" + digits);
-  fs::path replaced = folder / ("tmp-old-" + digits);
   std::error_code error;
   fs::remove_all(temporary, error);
-  fs::remove_all(replaced, error);
   fs::create_directories(temporary, error);
   if (error)
-    return fail(temporary.string() + ": " + error.message());
-  LTC_TRY(fill(program, manifest, temporary));
-  if (fs::exists(path)) // saved before at the same step: the new one replaces
-    fs::rename(path, replaced, error);
-  fs::rename(temporary, path, error);
-  if (error)
-    return fail(path.string() + ": " + error.message());
+    return fail(temporary.string() + " cannot be made: " + error.message());
+  if (auto filled = fill(state, manifest, temporary); !filled) {
+    fs::remove_all(temporary, error);
+    return filled.error();
+  }
+  LTC_TRY(moveInto(temporary, path));
   LTC_TRY(syncFolder(folder));
   removeOld(run, keep);
   return path;
@@ -132,8 +141,8 @@ static Result<Json> readJson(const fs::path &path) {
 
 static Result<void> checkFiles(const Json &json, const fs::path &checkpoint) {
   for (const auto &[name, expected] : json.at("files").items()) {
-    LTC_ASSIGN(Json found, describeFile(checkpoint / name));
-    if (found != expected)
+    LTC_ASSIGN(FileFacts found, examineFile(checkpoint / name));
+    if (toJson(found) != expected)
       return fail((checkpoint / name).string() +
                   " does not match its hash in the manifest");
   }
@@ -155,6 +164,8 @@ Result<Manifest> readManifest(const fs::path &checkpoint) try {
   json.at("seconds").get_to(manifest.progress.seconds);
   json.at("data_position").get_to(manifest.dataPosition);
   json.at("seed").get_to(manifest.seed);
+  manifest.evaluatedAttempt = json.value("evaluated_attempt", int64_t(-1));
+  manifest.evaluationDue = json.value("evaluation_due", false);
   json.at("structure_hash").get_to(manifest.structureHash);
   json.at("data_hash").get_to(manifest.dataHash);
   json.at("scalars").get_to(manifest.scalars);
@@ -182,8 +193,11 @@ FoundCheckpoint findCheckpoint(const fs::path &run) {
 
 Result<void> restoreCheckpoint(Program &program, const Manifest &manifest,
                                const fs::path &checkpoint) {
-  for (const auto &[state, name] : filesOf(program)) {
-    fs::path path = checkpoint / name;
+  std::set<std::string> states = stateNames(program.table());
+  states.insert("");
+  for (const std::string &state : states) {
+    fs::path path =
+        checkpoint / fileOf(state, hasEvaluationWeights(program));
     LTC_ASSIGN(SafetensorsFile file, SafetensorsFile::open(path));
     auto restored = restore(program, file, state, /*exact=*/true);
     if (!restored)

@@ -8,6 +8,7 @@
 #pragma once
 #include "runtime/device/Program.h"
 #include "runtime/train/Report.h"
+#include "runtime/train/Weights.h"
 #include <filesystem>
 
 namespace ltc {
@@ -17,12 +18,15 @@ struct Manifest {
   Progress progress;
   std::string dataPosition; ///< JSON, per source: see Batches::position
   int64_t seed = 0;
+  int64_t evaluatedAttempt = -1; ///< of the last evaluation
+  bool evaluationDue = false;    ///< a signal came before it: it is made up
   std::string structureHash, dataHash;
   std::map<std::string, double> scalars;
 };
 
 /// Writes a checkpoint under `run`, keeps the newest `keep`, returns its path.
-Result<std::filesystem::path> saveCheckpoint(Program &program,
+/// An error leaves the older ones as they were and nothing half-written.
+Result<std::filesystem::path> saveCheckpoint(const Snapshot &state,
                                              const Manifest &manifest,
                                              const std::filesystem::path &run,
                                              int keep);

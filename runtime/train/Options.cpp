@@ -1,69 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/train/Options.h"
+#include "runtime/schema/Schema.h"
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <nlohmann/json.hpp>
 
 namespace ltc {
 using namespace artifact;
 using Json = nlohmann::json;
 
-namespace {
-struct UnitName {
-  const char *name;
-  Duration::Unit unit;
-  double factor;
-};
-constexpr UnitName kUnits[] = {
-    {"step", Duration::Unit::steps, 1},
-    {"steps", Duration::Unit::steps, 1},
-    {"epoch", Duration::Unit::epochs, 1},
-    {"epochs", Duration::Unit::epochs, 1},
-    {"tok", Duration::Unit::tokens, 1},
-    {"token", Duration::Unit::tokens, 1},
-    {"tokens", Duration::Unit::tokens, 1},
-    {"s", Duration::Unit::seconds, 1},
-    {"sec", Duration::Unit::seconds, 1},
-    {"seconds", Duration::Unit::seconds, 1},
-    {"min", Duration::Unit::seconds, 60},
-    {"minute", Duration::Unit::seconds, 60},
-    {"minutes", Duration::Unit::seconds, 60},
-    {"h", Duration::Unit::seconds, 3600},
-    {"hour", Duration::Unit::seconds, 3600},
-    {"hours", Duration::Unit::seconds, 3600}};
-} // namespace
-
-/// The number at the front, times k, M, B or T; `text` keeps the rest.
-static double takeAmount(std::string &text) {
-  size_t used = 0;
-  double amount = NAN;
-  try {
-    amount = std::stod(text, &used);
-  } catch (const std::exception &) {
-    return NAN;
-  }
-  const char *scales = "kMBT";
-  if (used < text.size() && text[used])
-    if (const char *scale = std::strchr(scales, text[used])) {
-      amount *= std::pow(1000.0, double(scale - scales + 1));
-      ++used;
-    }
-  used = std::min(text.find_first_not_of(' ', used), text.size());
-  text.erase(0, used);
-  return amount;
-}
-
 Result<Duration> Duration::parse(const std::string &text) {
-  std::string rest = text;
-  double amount = takeAmount(rest);
-  if (rest.empty())
-    rest = "steps";
-  for (const UnitName &unit : kUnits)
-    if (rest == unit.name && amount >= 0 && std::isfinite(amount))
-      return Duration{unit.unit, amount * unit.factor};
-  return fail("'" + text + "' is no duration; write a number and steps, "
-              "epochs, tokens or min, e.g. 2000 steps or 1.5B tokens");
+  LTC_ASSIGN(DurationValue value, parseDuration(text));
+  if (value.unit == "minutes")
+    return Duration{Unit::seconds, value.amount * 60};
+  Unit unit = value.unit == "steps"    ? Unit::steps
+              : value.unit == "epochs" ? Unit::epochs
+                                       : Unit::tokens;
+  return Duration{unit, value.amount};
 }
 
 double Duration::measure(const Progress &progress) const {
@@ -119,21 +72,23 @@ static std::string textOf(const ArtifactT &program, const std::string &key) {
   return json.is_null() ? "" : value;
 }
 
+std::string lineOf(const ArtifactT &program, const std::string &key) {
+  for (const auto &entry : program.host)
+    if (entry->key == key && !entry->line.empty())
+      return entry->line + ": ";
+  return "";
+}
+
 static Result<void> readCount(const ArtifactT &program, const std::string &key,
                               int64_t least, int64_t &value) {
   std::string text = textOf(program, key);
   if (text.empty())
     return {};
-  size_t used = 0;
-  try {
-    value = std::stoll(text, &used);
-  } catch (const std::exception &) {
-    used = 0;
-  }
-  if (used == text.size() && value >= least)
-    return {};
-  return fail(key + " is '" + text + "'; it should be a whole number of at "
-              "least " + std::to_string(least));
+  auto parsed = parseCount(text, least);
+  if (!parsed)
+    return fail(lineOf(program, key) + key + ": " + parsed.error().message);
+  value = *parsed;
+  return {};
 }
 
 static Result<void> readDuration(const ArtifactT &program,
@@ -143,7 +98,7 @@ static Result<void> readDuration(const ArtifactT &program,
     return {};
   auto parsed = Duration::parse(text);
   if (!parsed)
-    return fail(key + ": " + parsed.error().message);
+    return fail(lineOf(program, key) + key + ": " + parsed.error().message);
   value = *parsed;
   return {};
 }
@@ -164,84 +119,95 @@ Result<RunOptions> readOptions(const ArtifactT &program) {
   std::string folder = textOf(program, "run.folder");
   if (!folder.empty())
     options.folder = folder;
+  std::string loggers = textOf(program, "run.loggers");
+  if (!loggers.empty())
+    options.loggers = loggers;
   options.initFrom = textOf(program, "model.init.from");
+  if (options.initFrom == "none")
+    options.initFrom.clear();
+  options.initLine = lineOf(program, "model.init.from");
   if (options.batch == 0)
     options.batch = program.micro_batch;
   if (program.micro_batch > 0 && options.batch % program.micro_batch != 0)
-    return fail("train.batch is " + std::to_string(options.batch) +
-                "; it should be a multiple of train.micro_batch, " +
+    return fail(lineOf(program, "train.batch") + "train.batch is " +
+                std::to_string(options.batch) + "; it should be a multiple "
+                "of train.micro_batch, " +
                 std::to_string(program.micro_batch));
   return options;
 }
 
 static Result<double> scalarValue(const ScalarT &scalar,
                                   const std::string &text) {
-  std::string rest = text;
-  double value = takeAmount(rest);
-  if (scalar.type == ScalarType::boolean && (text == "true" || text == "false"))
-    return text == "true" ? 1.0 : 0.0;
-  bool plain = rest.empty() || rest == scalar.unit ||
-               scalar.type == ScalarType::duration;
-  bool whole = scalar.type != ScalarType::count || value == std::floor(value);
-  if (plain && whole && std::isfinite(value))
-    return value;
-  return fail(scalar.key + "=" + text + ": expected a " +
-              EnumNameScalarType(scalar.type) + "; " + scalar.help);
+  LTC_ASSIGN(auto value,
+             readValue(typeNamed(EnumNameScalarType(scalar.type)), text,
+                       scalar.check));
+  return value.is_boolean() ? double(value.get<bool>()) : value.get<double>();
 }
 
-/// Edits between two words, for "did you mean".
-static size_t distance(const std::string &a, const std::string &b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j)
-    row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t corner = row[0]++;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      size_t change = corner + (a[i - 1] != b[j - 1]);
-      corner = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, change});
-    }
+/// The settable key that `key` is but for one part too many, as in
+/// train.optimizer.adamw.lr; or "".
+static std::string withoutOnePart(const std::string &key,
+                                  const std::vector<std::string> &names) {
+  for (size_t from = 0; from != std::string::npos;) {
+    size_t dot = key.find('.', from);
+    std::string shorter =
+        dot == std::string::npos
+            ? key.substr(0, from ? from - 1 : 0)
+            : key.substr(0, from) + key.substr(dot + 1);
+    if (std::find(names.begin(), names.end(), shorter) != names.end())
+      return shorter;
+    from = dot == std::string::npos ? dot : dot + 1;
   }
-  return row[b.size()];
+  return "";
 }
 
 static Error unknownKey(const ArtifactT &program, const std::string &key) {
-  Json spec = Json::parse(program.spec_json, nullptr, false);
-  if (findKey(spec, key))
-    return fail(key + " is part of the program's structure; change it in the "
-                "spec and compile again");
-  std::string nearest;
-  size_t best = key.size() / 2 + 1;
-  auto consider = [&](const std::string &name) {
-    if (size_t d = distance(key, name); d < best) {
-      best = d;
-      nearest = name;
-    }
-  };
+  std::vector<std::string> names;
   for (const auto &scalar : program.scalars)
-    consider(scalar->key);
+    names.push_back(scalar->key);
   for (const auto &entry : program.host)
-    consider(entry->key);
-  return fail("there is no key '" + key + "'" +
-              (nearest.empty() ? "; ltc inspect lists the keys"
-                               : "; did you mean " + nearest + "?"));
+    names.push_back(entry->key);
+  std::string near = withoutOnePart(key, names);
+  Json spec = Json::parse(program.spec_json, nullptr, false);
+  if (near.empty() && findKey(spec, key))
+    return fail("--set " + key + ": " + key + " is part of the program's "
+                "structure; change it in the spec and compile again");
+  if (near.empty())
+    near = nearest(key, names);
+  return fail("--set " + shown(key) + ": there is no key '" + shown(key) +
+              "'" + (near.empty() ? "; ltc inspect lists the keys"
+                                  : "; did you mean '" + near + "'?"));
+}
+
+/// What is wrong with a value, and what the key is for.
+static Error badValue(const std::string &key, const Error &error,
+                      const std::string &help) {
+  return fail("--set " + key + ": " + error.message +
+              (help.empty() ? "" : " (" + help + ")"));
 }
 
 Result<void> applySetting(ArtifactT &program, const std::string &assignment) {
   size_t equals = assignment.find('=');
   if (equals == std::string::npos)
-    return fail("--set " + assignment + ": expected key=value");
+    return fail("--set " + shown(assignment) + ": expected KEY=VALUE");
   std::string key = assignment.substr(0, equals);
   std::string text = assignment.substr(equals + 1);
   for (auto &scalar : program.scalars)
     if (scalar->key == key) {
-      LTC_ASSIGN(scalar->value, scalarValue(*scalar, text));
+      auto value = scalarValue(*scalar, text);
+      if (!value)
+        return badValue(key, value.error(), scalar->help);
+      scalar->value = *value;
       return {};
     }
   for (auto &entry : program.host)
     if (entry->key == key) {
-      Json json = Json::parse(text, nullptr, false);
-      entry->value = json.is_discarded() ? Json(text).dump() : json.dump();
+      auto value = readValue(typeNamed(entry->type), text, entry->check,
+                             entry->initial);
+      if (!value)
+        return badValue(key, value.error(), entry->help);
+      entry->value = value->dump();
+      entry->line.clear(); // the spec's line does not say this
       return {};
     }
   return unknownKey(program, key);

@@ -31,8 +31,10 @@ struct RunOptions {
   int64_t batch = 0;    ///< rows of a global batch; 0: one micro batch
   int64_t seed = 1;
   int keep = 3;         ///< checkpoints that stay
+  std::string loggers = "jsonl"; ///< names, or none
   Duration duration, evalEvery, saveEvery, logEvery;
   std::string initFrom; ///< folder with weights to start from; "": init phase
+  std::string initLine; ///< "spec.yaml:3:9: ", where the spec names it
 };
 
 /// The keys under model.init, train and run, documented in frontend/spec.

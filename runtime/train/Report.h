@@ -54,6 +54,10 @@ struct SaveReport {
 class RunListener {
 public:
   virtual ~RunListener() = default;
+  /// Before the first step: where the run stands. What an earlier process said
+  /// about a later point is void; so are, unless `evaluated`, its evaluations
+  /// of this one.
+  virtual void onBegin(const Progress &, bool /*evaluated*/) {}
   virtual void onStep(const StepReport &) {}
   virtual void onEval(const EvalReport &) {}
   virtual void onSave(const SaveReport &) {}

@@ -31,6 +31,8 @@ inline void addLaunch(ArtifactT &table, PhaseT &phase, std::string symbol,
   auto kernel = std::make_unique<KernelT>();
   kernel->symbol = std::move(symbol);
   kernel->tiles = tiles;
+  for (uint32_t buffer : buffers)
+    kernel->arguments.emplace_back(table.buffers[buffer]->bytes, true);
   table.kernels.push_back(std::move(kernel));
   auto command = std::make_unique<CommandT>();
   command->kernel = uint32_t(table.kernels.size() - 1);

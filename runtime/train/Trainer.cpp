@@ -21,6 +21,9 @@ Result<std::unique_ptr<Trainer>> Trainer::create(Program &program,
   std::unique_ptr<Trainer> trainer(
       new Trainer(program, std::move(stepper), options, inputs));
   LTC_TRY(trainer->begin());
+  trainer->listener.onBegin(trainer->progress,
+                            trainer->evaluatedAttempt ==
+                                trainer->progress.attempt);
   return trainer;
 }
 
@@ -34,14 +37,19 @@ Result<void> Trainer::begin() {
   if (!found.messages.empty())
     return fail("no checkpoint in " + options.folder + " is whole; start "
                 "again with --fresh (they are put aside)");
+  return initialise();
+}
+
+Result<void> Trainer::initialise() {
   LTC_TRY(stepper.init());
   dataPosition = inputs.train->position();
   if (options.initFrom.empty())
     return {};
-  LTC_ASSIGN(std::vector<std::string> left,
-             loadModelFolder(program, options.initFrom));
+  auto left = loadModelFolder(program, options.initFrom);
+  if (!left)
+    return fail(options.initLine + "model.init.from: " + left.error().message);
   listener.onMessage("weights from " + options.initFrom);
-  for (const std::string &name : left)
+  for (const std::string &name : *left)
     listener.onMessage("not used: tensor " + name);
   return {};
 }
@@ -59,6 +67,8 @@ Result<void> Trainer::resume(const FoundCheckpoint &found) {
   dataPosition = manifest.dataPosition;
   lastSaved = found.path;
   savedAttempt = progress.attempt;
+  evaluatedAttempt = manifest.evaluatedAttempt;
+  evaluationDue = manifest.evaluationDue;
   listener.onMessage("resumed at step " + std::to_string(progress.step) +
                      " from " + found.path.string());
   for (const std::string &change : changedScalars(program.table(), manifest))
@@ -75,10 +85,9 @@ Result<Outcome> Trainer::run() {
     LTC_TRY(settle());
     if (options.duration.reached(progress))
       break;
+    evaluationDue |= options.evalEvery.due(before, progress);
     if (stop.requested()) {
-      LTC_TRY(save());
-      listener.onMessage("stopped at step " + std::to_string(progress.step) +
-                         " and saved; the same command goes on from there");
+      LTC_TRY(saveAndStop());
       return Outcome{false, progress, lastSaved};
     }
     LTC_TRY(betweenSteps(before));
@@ -143,8 +152,16 @@ Result<void> Trainer::settle() {
               "or look at the data of step " + std::to_string(progress.step));
 }
 
+/// An evaluation that is due is left to the run that goes on.
+Result<void> Trainer::saveAndStop() {
+  LTC_TRY(save());
+  listener.onMessage("stopped at step " + std::to_string(progress.step) +
+                     " and saved; the same command goes on from there");
+  return {};
+}
+
 Result<void> Trainer::betweenSteps(const Progress &before) {
-  if (options.evalEvery.due(before, progress))
+  if (evaluationDue)
     LTC_TRY(evaluate());
   if (options.saveEvery.due(before, progress))
     LTC_TRY(save());
@@ -152,6 +169,7 @@ Result<void> Trainer::betweenSteps(const Progress &before) {
 }
 
 Result<void> Trainer::evaluate() {
+  evaluationDue = false;
   if (evaluatedAttempt == progress.attempt)
     return {};
   evaluatedAttempt = progress.attempt;
@@ -172,12 +190,24 @@ Result<void> Trainer::save() {
   manifest.progress = progress;
   manifest.dataPosition = dataPosition;
   manifest.seed = options.seed;
+  manifest.evaluatedAttempt = evaluatedAttempt;
+  manifest.evaluationDue = evaluationDue;
   manifest.structureHash = program.table().structure_hash;
   manifest.dataHash = program.table().data_hash;
   for (const auto &scalar : program.table().scalars)
     manifest.scalars[scalar->key] = scalar->value;
-  LTC_ASSIGN(lastSaved, saveCheckpoint(program, manifest, options.folder,
-                                       options.keep));
+  auto saved = withEvaluationWeights(program, [&]() -> Result<void> {
+    LTC_ASSIGN(lastSaved, saveCheckpoint(snapshot(program), manifest,
+                                         options.folder, options.keep));
+    return {};
+  });
+  if (!saved)
+    return fail("step " + std::to_string(progress.step) + " is not saved: " +
+                saved.error().message +
+                (lastSaved.empty() ? "; there is no older checkpoint"
+                                   : "; " + lastSaved.string() +
+                                         " stands, and the same command goes "
+                                         "on from there"));
   savedAttempt = progress.attempt;
   listener.onSave({progress, lastSaved.string(), now() - began});
   return {};

@@ -42,10 +42,12 @@ private:
       : program(program), stepper(std::move(stepper)), options(options),
         inputs(inputs), listener(*inputs.listener) {}
   Result<void> begin();
+  Result<void> initialise();
   Result<void> resume(const FoundCheckpoint &found);
   Result<const GlobalBatch *> fetch();
   Result<void> start(const GlobalBatch &batch);
   Result<void> settle();
+  Result<void> saveAndStop();
   Result<void> betweenSteps(const Progress &before);
   Result<void> evaluate();
   Result<void> save();
@@ -61,6 +63,7 @@ private:
   std::string dataPosition; ///< after that step's batch
   std::filesystem::path lastSaved;
   int64_t savedAttempt = -1, evaluatedAttempt = -1;
+  bool evaluationDue = false;
   int refused = 0; ///< updates in a row that the guard did not take
 
   /// The step that the device has been given and that was not read yet.

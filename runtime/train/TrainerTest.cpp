@@ -34,6 +34,7 @@ struct ToyRun {
   RunOptions options;
   std::vector<std::string> settings;
   bool fresh = false;
+  std::function<void(artifact::ArtifactT &)> change; ///< of the toy
   std::vector<float> weights;
   Outcome outcome;
   std::string error;
@@ -46,6 +47,8 @@ struct ToyRun {
   Result<void> tryRun(const fs::path &folder, int threads) {
     fs::path path = folder.string() + ".ltca";
     artifact::ArtifactT table = toy::program();
+    if (change)
+      change(table);
     LTC_TRY(writeArtifact(table, path));
     LTC_ASSIGN(file, ArtifactFile::open(path));
     fs::remove(path);
@@ -106,6 +109,24 @@ TEST_F(Train, theLossFallsAndReportsAreComplete) {
   EXPECT_EQ(listCheckpoints(folder).size(), 3u);
 }
 
+TEST_F(Train, anEvaluationReportsTheTermsThatItMakes) {
+  ToyRun run;
+  run.change = [](artifact::ArtifactT &table) {
+    auto term = std::make_unique<artifact::TermT>();
+    term->name = "balance"; // no command of @evaluate adds to it
+    term->sum = toy::addBuffer(table, "balance", artifact::BufferClass::output,
+                               artifact::DType::f32, {});
+    term->inverse_count =
+        toy::addBuffer(table, "1/rows", artifact::BufferClass::scalar,
+                       artifact::DType::f64, {});
+    table.terms.push_back(std::move(term));
+  };
+  ASSERT_TRUE(run.run(folder)) << run.error;
+  ASSERT_EQ(run.listener.steps.at(0).terms.size(), 2u);
+  ASSERT_EQ(run.listener.evals.at(0).terms.size(), 1u);
+  EXPECT_EQ(run.listener.evals[0].terms[0].first, "square");
+}
+
 TEST_F(Train, bitsDoNotDependOnThreads) {
   std::vector<float> expected = reference();
   ToyRun run;
@@ -158,6 +179,41 @@ TEST_F(Train, aSignalSavesAndTheNextRunGoesOn) {
   ASSERT_TRUE(second.run(folder)) << second.error;
   EXPECT_EQ(second.listener.steps[0].progress.step, 14);
   EXPECT_EQ(second.weights, expected);
+}
+
+TEST_F(Train, anEvaluationThatASignalCameBeforeIsMadeUp) {
+  ToyRun first;
+  first.listener.each = [](const StepReport &report) {
+    if (report.progress.step == 20)
+      ::raise(SIGINT);
+  };
+  ASSERT_TRUE(first.run(folder)) << first.error;
+  EXPECT_EQ(first.outcome.progress.step, 20);
+  EXPECT_EQ(first.listener.evals.size(), 0u);
+  ToyRun second;
+  ASSERT_TRUE(second.run(folder)) << second.error;
+  ASSERT_EQ(second.listener.evals.size(), 2u);
+  EXPECT_EQ(second.listener.evals[0].progress.step, 20);
+  ToyRun third; // finished: nothing is evaluated or said again
+  ASSERT_TRUE(third.run(folder)) << third.error;
+  EXPECT_EQ(third.listener.evals.size(), 0u);
+}
+
+TEST_F(Train, aCheckpointOfTheSameStepIsReplaced) {
+  ToyRun run;
+  ASSERT_TRUE(run.run(folder)) << run.error;
+  auto device = Device::open("cpu", 1);
+  auto program = Program::load(run.file, **device);
+  ASSERT_TRUE(program);
+  Manifest manifest;
+  manifest.progress.step = 40;
+  manifest.seed = 77;
+  ASSERT_TRUE(saveCheckpoint(snapshot(**program), manifest, folder, 1));
+  ASSERT_EQ(listCheckpoints(folder).size(), 1u);
+  FoundCheckpoint found = findCheckpoint(folder);
+  EXPECT_EQ(found.manifest.seed, 77);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder / "checkpoints"), {}),
+            1);
 }
 
 TEST_F(Train, aDamagedCheckpointIsPassedOver) {
@@ -276,7 +332,7 @@ TEST(Settings, structureAndUnknownKeysAreRefusedByName) {
             std::string::npos);
   auto typo = applySetting(table, "train.optimiser.lr=5");
   ASSERT_FALSE(typo);
-  EXPECT_NE(typo.error().message.find("mean train.optimizer.lr?"),
+  EXPECT_NE(typo.error().message.find("mean 'train.optimizer.lr'?"),
             std::string::npos);
   EXPECT_FALSE(applySetting(table, "train.optimizer.lr=fast"));
   EXPECT_FALSE(applySetting(table, "train.optimizer.lr"));
@@ -285,7 +341,8 @@ TEST(Settings, structureAndUnknownKeysAreRefusedByName) {
 TEST(Settings, durations) {
   EXPECT_EQ(Duration::parse("1.5B tokens")->amount, 1.5e9);
   EXPECT_EQ(Duration::parse("20 min")->amount, 1200);
-  EXPECT_EQ(Duration::parse("300")->unit, Duration::Unit::steps);
+  EXPECT_EQ(Duration::parse("0")->amount, 0);
+  EXPECT_FALSE(Duration::parse("300"));
   EXPECT_FALSE(Duration::parse("soon"));
   EXPECT_FALSE(Duration::parse("-3 steps"));
   EXPECT_FALSE(Duration::parse("3 stepps"));

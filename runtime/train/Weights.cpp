@@ -43,21 +43,26 @@ static std::optional<uint32_t> bufferOf(const ParameterT &parameter,
   return std::nullopt;
 }
 
-Result<Snapshot> snapshot(const Program &program, const std::string &state) {
+Snapshot snapshot(const Program &program) {
   Snapshot result;
-  for (const auto &parameter : program.table().parameters) {
-    std::optional<uint32_t> buffer = bufferOf(*parameter, state);
-    if (!buffer)
-      continue;
-    const std::vector<int64_t> &shape =
-        program.table().buffers[*buffer]->shape;
+  auto add = [&](const std::string &state, const ParameterT &parameter,
+                 uint32_t buffer) {
+    const std::vector<int64_t> &shape = program.table().buffers[buffer]->shape;
     uint64_t elements = 1; // does not overflow: checkArtifact has seen it
     for (int64_t d : shape)
       elements *= uint64_t(d);
-    std::vector<char> &bytes =
-        result.storage.emplace_back(elements * sizeof(float));
-    LTC_TRY(program.read(*buffer, bytes.data(), bytes.size()));
-    result.tensors.push_back({parameter->name, "F32", shape, bytes});
+    result.files[state].push_back(
+        {parameter.name, "F32", shape, elements * sizeof(float),
+         [&program, buffer](uint64_t offset, std::span<char> to) {
+           return program.read(buffer, to.data(), to.size(), offset);
+         }});
+  };
+  for (const auto &parameter : program.table().parameters) {
+    add("", *parameter, parameter->buffer);
+    if (hasEvaluationWeights(program))
+      add(kEvaluation, *parameter, *bufferOf(*parameter, kEvaluation));
+    for (const auto &state : parameter->states)
+      add(state->name, *parameter, state->buffer);
   }
   return result;
 }
@@ -79,24 +84,35 @@ static float fromHalf(uint16_t half) {
   return sign ? -value : value;
 }
 
-/// The tensor's elements as f32.
-static Result<std::vector<float>> toFloats(const std::string &name,
-                                           const TensorView &tensor) {
-  bool wide = tensor.dtype == "F32", brain = tensor.dtype == "BF16";
-  if (!wide && !brain && tensor.dtype != "F16")
-    return fail("tensor '" + name + "' has type " + tensor.dtype +
-                "; expected F32, BF16 or F16");
-  std::vector<float> values(tensor.data.size() / (wide ? 4 : 2));
-  if (wide) {
-    std::memcpy(values.data(), tensor.data.data(), values.size() * 4);
-    return values;
-  }
+/// Elements [from, from + count) of a 16-bit tensor as f32.
+static void widen(const TensorView &tensor, uint64_t from,
+                  std::span<float> values) {
+  bool brain = tensor.dtype == "BF16";
   for (size_t i = 0; i < values.size(); ++i) {
     uint16_t bits;
-    std::memcpy(&bits, tensor.data.data() + 2 * i, 2);
+    std::memcpy(&bits, tensor.data.data() + 2 * (from + i), 2);
     values[i] = brain ? fromBits(uint32_t(bits) << 16) : fromHalf(bits);
   }
-  return values;
+}
+
+/// Writes the tensor as f32; a 16-bit one is widened piece by piece.
+static Result<void> writeFloats(Program &program, uint32_t buffer,
+                                const std::string &name,
+                                const TensorView &tensor) {
+  if (tensor.dtype == "F32")
+    return program.write(buffer, tensor.data.data(), tensor.data.size());
+  if (tensor.dtype != "BF16" && tensor.dtype != "F16")
+    return fail("tensor '" + name + "' has type " + tensor.dtype +
+                "; expected F32, BF16 or F16");
+  std::vector<float> values(1 << 16);
+  uint64_t count = tensor.data.size() / 2;
+  for (uint64_t at = 0; at < count; at += values.size()) {
+    std::span<float> piece =
+        std::span(values).first(std::min<uint64_t>(values.size(), count - at));
+    widen(tensor, at, piece);
+    LTC_TRY(program.write(buffer, piece.data(), piece.size_bytes(), at * 4));
+  }
+  return {};
 }
 
 static Result<void> restoreOne(Program &program, const ParameterT &parameter,
@@ -109,8 +125,7 @@ static Result<void> restoreOne(Program &program, const ParameterT &parameter,
     return fail("tensor '" + parameter.name + "' has shape " +
                 shapeText(tensor->shape) + "; the model needs " +
                 shapeText(shape));
-  LTC_ASSIGN(std::vector<float> values, toFloats(parameter.name, *tensor));
-  return program.write(buffer, values.data(), values.size() * sizeof(float));
+  return writeFloats(program, buffer, parameter.name, *tensor);
 }
 
 Result<void> restore(Program &program, const SafetensorsFile &file,
@@ -188,8 +203,11 @@ Result<void> exportModelFolder(Program &program, const fs::path &folder) {
   std::error_code ignored;
   fs::create_directories(folder, ignored);
   LTC_TRY(withEvaluationWeights(program, [&]() -> Result<void> {
-    LTC_ASSIGN(Snapshot weights, snapshot(program, kEvaluation));
-    return writeSafetensors(folder / "model.safetensors", weights.tensors);
+    Snapshot all = snapshot(program);
+    LTC_TRY(writeSafetensors(
+        folder / "model.safetensors",
+        all.files[hasEvaluationWeights(program) ? kEvaluation : ""]));
+    return {};
   }));
   const std::string &config = program.table().config_json;
   if (!config.empty())

@@ -6,15 +6,22 @@
 #include "runtime/formats/Safetensors.h"
 #include <deque>
 #include <functional>
+#include <map>
 #include <set>
 
 namespace ltc {
 
-/// Host copies of one tensor per parameter; the views point into `storage`.
+/// A program's state at one moment, as files of tensors by external name: all
+/// that a checkpoint's writer sees of the program. Saving is synchronous, so
+/// the tensors are read from the device while they are written and nothing is
+/// held twice; the snapshot is good until the next step starts.
+inline constexpr const char *kEvaluation = "(evaluation)";
 struct Snapshot {
-  std::vector<TensorData> tensors;
-  std::deque<std::vector<char>> storage; ///< its elements never move
+  /// By state; "" for the parameters themselves, kEvaluation for those of
+  /// evaluation where they are others (read inside withEvaluationWeights).
+  std::map<std::string, std::vector<TensorSource>> files;
 };
+Snapshot snapshot(const Program &program);
 
 /// Names of the optimizer's states, e.g. m and v.
 std::set<std::string> stateNames(const artifact::ArtifactT &table);
@@ -27,11 +34,6 @@ bool hasEvaluationWeights(const Program &program);
 /// the weights for evaluation. They lie over the gradients, between steps.
 Result<void> withEvaluationWeights(Program &program,
                                    const std::function<Result<void>()> &work);
-
-/// Copies from the device. `state`: "" for the parameters themselves;
-/// kEvaluation for those of evaluation.
-inline constexpr const char *kEvaluation = "(evaluation)";
-Result<Snapshot> snapshot(const Program &program, const std::string &state);
 
 /// Fills the parameters (or one state of them) from a file. F32, BF16 and F16
 /// are taken. Every parameter must be there with its shape; so must, if

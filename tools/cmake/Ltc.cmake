@@ -47,16 +47,22 @@ function(_ltc_tests name)
   add_test(NAME ${name} COMMAND ${name}Test WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
 endfunction()
 
-# ltc_add_script(name [SLOW] script arguments...): a test that runs a script of
-# the current folder; it passes when it exits with 0. SLOW ones (minutes, or a
-# peer from PyPI) are left to `tools/check --all`.
+# ltc_add_script(name [SLOW] [PEERS] script arguments...): a test that runs a
+# script of the current folder; it passes when it exits with 0. SLOW ones take
+# minutes, PEERS need the Python of `tools/setup peers`: both are left to
+# `tools/check --all`.
 function(ltc_add_script name)
-  cmake_parse_arguments(PARSE_ARGV 1 test "SLOW" "" "")
+  cmake_parse_arguments(PARSE_ARGV 1 test "SLOW;PEERS" "" "")
   list(POP_FRONT test_UNPARSED_ARGUMENTS script)
+  set(python)
+  if(test_PEERS)
+    set(python ${PROJECT_BINARY_DIR}/peers/bin/python)
+  endif()
   add_test(NAME ${name}
-    COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/${script} ${test_UNPARSED_ARGUMENTS}
+    COMMAND ${python} ${CMAKE_CURRENT_SOURCE_DIR}/${script}
+      ${test_UNPARSED_ARGUMENTS}
     WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
-  if(test_SLOW)
+  if(test_SLOW OR test_PEERS)
     set_tests_properties(${name} PROPERTIES LABELS slow TIMEOUT 3000)
   endif()
 endfunction()

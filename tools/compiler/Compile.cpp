@@ -23,6 +23,24 @@ public:
   }
 
   LogicalResult run() {
+    if (!request.timing)
+      return compile(TimingScope());
+    std::string text;
+    llvm::raw_string_ostream stream(text);
+    DefaultTimingManager manager;
+    manager.setEnabled(true);
+    manager.setDisplayMode(DefaultTimingManager::DisplayMode::Tree);
+    manager.setOutput(createOutputStrategy(
+        DefaultTimingManager::OutputFormat::Text, stream));
+    LogicalResult done = compile(manager.getRootScope());
+    manager.print();
+    say(text, false);
+    return done;
+  }
+
+private:
+  LogicalResult compile(TimingScope timing) {
+    TimingScope reading = timing.nest("spec and graph");
     std::vector<spec::Problem> problems;
     spec::Spec spec = spec::readSpec(request.spec, problems);
     if (!problems.empty())
@@ -33,20 +51,22 @@ public:
     OwningOpRef<ModuleOp> module = graph::buildProgram(program, context);
     if (!module)
       return failure();
+    reading.stop();
     CompileOptions options;
+    options.timing = &timing;
     options.debugDir = request.debugDir ? request.debugDir : "";
     options.report = request.report ? request.report : "";
     if (request.emit)
       return emitStage(*module, options);
-    std::string model;
-    llvm::raw_string_ostream(model) << *module;
+    std::string structure = structureText(*module);
     auto target = createCpuTarget();
     auto artifact = compileModule(*module, *target, options);
     if (failed(artifact))
       return failure();
-    describe(spec, model, **artifact);
+    describe(spec, structure, **artifact);
     if (!request.output)
       return success();
+    TimingScope writing = timing.nest("write");
     auto written = writeArtifact(**artifact, request.output);
     if (written)
       return success();
@@ -54,7 +74,6 @@ public:
     return failure();
   }
 
-private:
   LogicalResult emitStage(ModuleOp module, const CompileOptions &options) {
     if (!llvm::is_contained(kStages, StringRef(request.emit))) {
       std::string names;

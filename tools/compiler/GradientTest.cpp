@@ -74,6 +74,9 @@ void expectGradients(Stage stage) {
   expectGradients("smollm2", llama, stage, 0.1);
   llama.model.settings.push_back({"qkv_bias", "true", specLine(9)});
   expectGradients("qwen2", llama, stage);
+  expectGradients("mistral", request("llama", tinyMistral()), stage);
+  expectGradients("llama3", request("llama", tinyLlama3()), stage);
+  expectGradients("llama_linear", request("llama", tinyLinear()), stage);
   expectGradients("gpt2", request("gpt2", tinyGpt2()), stage);
   graph::Request functions = request(
       "functions", {{"vocab", "11"}, {"d", "8"}, {"heads", "2"}});

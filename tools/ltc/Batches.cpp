@@ -48,12 +48,20 @@ static void dump(const BatchesJob &job) {
 void addBatches(CLI::App &app) {
   auto job = std::make_shared<BatchesJob>();
   CLI::App *command = app.add_subcommand(
-      "batches", "Writes the first global batches of a run as safetensors: "
-                 "0.tokens, 0.labels, ...\n\n"
-                 "  ltc batches model.ltca -n 100 -o batches.safetensors");
+      "batches", "Writes the first batches of a run, to train elsewhere on "
+                 "the same data.");
+  command->footer(
+      "  ltc batches model.ltca -n 100 -o batches.safetensors\n"
+      "\n"
+      "The file has tensors 0.tokens, 0.labels, 0.mask ... of the first step,\n"
+      "1.tokens ... of the second: rows of a global batch x tokens of a row.\n"
+      "\n"
+      "Next: ltc run FILE trains on exactly these");
   command->add_option("artifact", job->artifact, "an artifact or a run folder")
       ->required();
-  command->add_option("-n,--count", job->count, "how many");
+  command->add_option("-n,--count", job->count, "how many")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   command->add_option("-o,--output", job->output, "the file")->required();
   command->callback([job] { dump(*job); });
 }

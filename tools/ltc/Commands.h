@@ -32,9 +32,12 @@ inline void orLeave(Result<void> result) {
 /// How to compile; empty strings mean: not asked for.
 struct CompileJob {
   std::string spec, output, emit, debugDir, report;
+  bool timing = false;
 };
 /// Opens libLtcCompiler.so and compiles; prints diagnostics. False: errors.
 bool compile(const CompileJob &job);
+/// The same in a process of its own, with which the compiler's memory goes.
+bool compileApart(const CompileJob &job);
 /// Where the compiler would be opened from, or "".
 std::filesystem::path compilerLibrary();
 
@@ -46,5 +49,7 @@ std::filesystem::path artifactOf(const std::filesystem::path &runOrFile);
 /// 1234567 as "1.23 M"; bytes as "1.2 GiB".
 std::string shortNumber(double value);
 std::string shortBytes(double bytes);
+/// "312 GFLOP/s"
+std::string shortFlops(double perSecond);
 
 } // namespace ltc::tool

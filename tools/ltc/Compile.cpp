@@ -8,9 +8,17 @@ namespace ltc::tool {
 void addCompile(CLI::App &app) {
   auto job = std::make_shared<CompileJob>();
   CLI::App *command = app.add_subcommand(
-      "compile", "Compiles a spec into one artifact.\n\n"
-                 "  ltc compile spec.yaml -o model.ltca\n"
-                 "  ltc compile spec.yaml --emit=kernels   prints that stage");
+      "compile", "Compiles a spec into one artifact.");
+  command->footer(
+      "  ltc compile spec.yaml -o model.ltca\n"
+      "  ltc compile spec.yaml --emit=kernels   prints that stage\n"
+      "  ltc compile spec.yaml -o model.ltca --fusion-report -\n"
+      "\n"
+      "The artifact has the whole training step as machine code, the memory\n"
+      "plan and the resolved spec; it never has weights. The keys of a spec:\n"
+      "frontend/spec/README.md.\n"
+      "\n"
+      "Next: ltc inspect FILE shows what is in it, ltc run FILE trains it");
   command->add_option("spec", job->spec, "the spec, YAML or JSON")->required();
   command->add_option("-o,--output", job->output, "the artifact to write");
   command->add_option("--emit", job->emit,
@@ -19,6 +27,8 @@ void addCompile(CLI::App &app) {
                       "a folder for the IR after each pass");
   command->add_option("--fusion-report", job->report,
                       "what did not fuse and why; - for the terminal");
+  command->add_flag("--timing", job->timing,
+                    "print the time by stage and pass");
   command->callback([job] {
     if (job->output.empty() && job->emit.empty())
       leave(fail("say where the artifact goes: -o FILE (or --emit=STAGE)"));

@@ -9,7 +9,9 @@ static std::vector<SourceOptions> sourcesOf(const nlohmann::json &list) {
   for (const auto &item : list) {
     SourceOptions source;
     source.weight = item.value("weight", 1.0);
+    source.line = item.value("line", "");
     nlohmann::json config = item;
+    config.erase("line");
     for (const char *kind : {"text", "jsonl"})
       if (item.contains(kind)) {
         source.kind = kind;
@@ -43,13 +45,6 @@ evaluationData(const artifact::ArtifactT &table) {
       sets.push_back(
           {name, {sourcesOf(list), table.length, table.micro_batch, 0}});
   return sets;
-}
-
-Result<void> writeArtifactCopy(const std::filesystem::path &from,
-                               const std::filesystem::path &to) {
-  LTC_ASSIGN(MappedFile file, MappedFile::open(from));
-  std::span<const char> bytes = file.bytes();
-  return writeFile(to, std::span(&bytes, 1));
 }
 
 } // namespace ltc::tool

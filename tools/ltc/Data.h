@@ -13,8 +13,7 @@ DataOptions trainingData(const artifact::ArtifactT &table,
 std::vector<std::pair<std::string, DataOptions>>
 evaluationData(const artifact::ArtifactT &table);
 
-/// Copies bytes to `to`, atomically.
-Result<void> writeArtifactCopy(const std::filesystem::path &from,
-                               const std::filesystem::path &to);
+/// Parameters, FLOPs, micro batch, for a person.
+void printSummary(const artifact::ArtifactT &table);
 
 } // namespace ltc::tool

@@ -23,6 +23,16 @@ struct Loaded {
 };
 
 Loaded load(const std::string &run) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  if (!fs::is_directory(run, ignored))
+    leave(fail(run + (fs::exists(run, ignored)
+                          ? " is no run's folder"
+                          : ": there is no such run") +
+               "; train one: ltc run SPEC (its run.folder is the run)"));
+  if (!fs::exists(artifactOf(run), ignored))
+    leave(fail(run + " has no artifact.ltca, so it is not a run's folder, or "
+                     "its run has not begun; train it: ltc run SPEC"));
   Loaded loaded;
   loaded.file = std::make_unique<ArtifactFile>(
       orLeave(ArtifactFile::open(artifactOf(run))));
@@ -58,15 +68,35 @@ void generateText(const GenerateJob &job) {
 void addGenerate(CLI::App &app) {
   auto job = std::make_shared<GenerateJob>();
   CLI::App *command = app.add_subcommand(
-      "generate", "Writes on from a prompt with a run's newest checkpoint.\n\n"
-                  "  ltc generate runs/x --prompt 'The ' --temperature 0.8");
-  command->add_option("run", job->run, "a run folder")->required();
+      "generate", "Writes on from a prompt with a run's newest checkpoint.");
+  command->footer(
+      "  ltc generate runs/x --prompt 'The ' --temperature 0.8\n"
+      "  ltc generate runs/x --prompt 'The ' --top-k 40 --seed 2 --tokens 500\n"
+      "\n"
+      "The text appears as it is made, and ends early where the model ends a\n"
+      "document. The same seed gives the same text. A run may be training\n"
+      "meanwhile: its newest whole checkpoint is taken.\n"
+      "\n"
+      "Next: ltc run RUN --set train.duration='N steps' trains on;\n"
+      "ltc export RUN -o FOLDER takes the weights elsewhere");
+  command->add_option("run", job->run, "a run's folder")->required();
   command->add_option("--prompt", job->prompt, "the text to continue");
-  command->add_option("--tokens", job->sample.tokens, "how many to make");
-  command->add_option("--temperature", job->sample.temperature,
-                      "0: always the most probable");
-  command->add_option("--top-k", job->sample.topK, "0: all");
-  command->add_option("--seed", job->sample.seed, "of the sampling");
+  command
+      ->add_option("--tokens", job->sample.tokens, "how many to make at most")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command
+      ->add_option("--temperature", job->sample.temperature,
+                   "0: always the most probable")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command
+      ->add_option("--top-k", job->sample.topK,
+                   "draw from the k most probable; 0: all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command->add_option("--seed", job->sample.seed, "of the drawing")
+      ->capture_default_str();
   command->callback([job] { generateText(*job); });
 }
 
@@ -74,10 +104,15 @@ void addExport(CLI::App &app) {
   auto run = std::make_shared<std::string>();
   auto folder = std::make_shared<std::string>();
   CLI::App *command = app.add_subcommand(
-      "export", "Writes a run's weights as a Hugging Face folder "
-                "(model.safetensors, config.json).\n\n"
-                "  ltc export runs/x -o model");
-  command->add_option("run", *run, "a run folder")->required();
+      "export", "Writes a run's weights as a Hugging Face folder.");
+  command->footer(
+      "  ltc export runs/x -o model\n"
+      "\n"
+      "model.safetensors has the newest checkpoint's weights by the names\n"
+      "that the architecture's text gives; config.json stands beside it.\n"
+      "\n"
+      "Next: in a spec, model.init: {from: model} starts from these weights");
+  command->add_option("run", *run, "a run's folder")->required();
   command->add_option("-o,--output", *folder, "the folder to write")
       ->required();
   command->callback([=] {

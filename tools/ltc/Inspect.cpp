@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// ltc inspect and ltc plan: what is in an artifact, and what a run will need.
+// ltc inspect: what is in an artifact.
 #include "runtime/artifact/File.h"
 #include "tools/ltc/Commands.h"
-#include <algorithm>
+#include "tools/ltc/Data.h"
 #include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <unistd.h>
 
 namespace ltc::tool {
 namespace {
@@ -26,6 +25,7 @@ json phaseJson(const artifact::PhaseT &phase) {
         {{"kind", artifact::EnumNameCommandKind(command->kind)},
          {"kernel", command->kernel},
          {"bindings", bindings},
+         {"bytes", command->bytes},
          {"segment", command->segment},
          {"line", command->line}});
   }
@@ -40,6 +40,68 @@ json phaseJson(const artifact::PhaseT &phase) {
           {"inputs", inputs},
           {"activation_peak", phase.activation_peak},
           {"commands", commands}};
+}
+
+/// [bytes, written] per argument: how far it reaches from its binding on.
+json argumentsJson(const artifact::KernelT &kernel) {
+  json list = json::array();
+  for (const artifact::Argument &argument : kernel.arguments)
+    list.push_back({argument.bytes(), argument.written()});
+  return list;
+}
+
+json wellknownJson(const artifact::WellknownT &known) {
+  return {{"step", known.step},
+          {"tokens_seen", known.tokens_seen},
+          {"step_tokens", known.step_tokens},
+          {"ok", known.ok},
+          {"grad_norm", known.grad_norm},
+          {"lr", known.lr},
+          {"seed", known.seed},
+          {"attempt", known.attempt},
+          {"predict_position", known.predict_position},
+          {"predict_logits", known.predict_logits}};
+}
+
+void addParameters(json &out, const artifact::ArtifactT &table) {
+  for (const auto &parameter : table.parameters) {
+    json states = json::object();
+    for (const auto &state : parameter->states)
+      states[state->name] = state->buffer;
+    out["parameters"].push_back({{"name", parameter->name},
+                                 {"shape", parameter->shape},
+                                 {"role", parameter->role},
+                                 {"decays", parameter->decays},
+                                 {"buffer", parameter->buffer},
+                                 {"gradient", parameter->gradient},
+                                 {"states", states},
+                                 {"line", parameter->line}});
+  }
+}
+
+void addSettings(json &out, const artifact::ArtifactT &table) {
+  for (const auto &scalar : table.scalars)
+    out["scalars"].push_back({{"key", scalar->key},
+                              {"value", scalar->value},
+                              {"buffer", scalar->buffer},
+                              {"help", scalar->help},
+                              {"line", scalar->line}});
+  for (const auto &entry : table.host)
+    out["host"].push_back({{"key", entry->key},
+                           {"value", json::parse(entry->value, nullptr, false)},
+                           {"type", entry->type},
+                           {"check", entry->check},
+                           {"default", entry->initial},
+                           {"help", entry->help},
+                           {"line", entry->line}});
+  for (const auto &term : table.terms)
+    out["terms"].push_back({{"name", term->name},
+                            {"sum", term->sum},
+                            {"inverse_count", term->inverse_count},
+                            {"count_input", term->count_input},
+                            {"weight_key", term->weight_key}});
+  if (table.wellknown)
+    out["wellknown"] = wellknownJson(*table.wellknown);
 }
 
 json toJson(const artifact::ArtifactT &table) {
@@ -67,6 +129,7 @@ json toJson(const artifact::ArtifactT &table) {
   for (const auto &kernel : table.kernels)
     out["kernels"].push_back({{"symbol", kernel->symbol},
                               {"form", kernel->form},
+                              {"arguments", argumentsJson(*kernel)},
                               {"tiles", kernel->tiles},
                               {"scratch_bytes", kernel->scratch_bytes},
                               {"flops", kernel->flops},
@@ -79,36 +142,9 @@ json toJson(const artifact::ArtifactT &table) {
                               {"bytes", object->size}});
   for (const auto &phase : table.phases)
     out["phases"].push_back(phaseJson(*phase));
-  for (const auto &parameter : table.parameters) {
-    json states = json::object();
-    for (const auto &state : parameter->states)
-      states[state->name] = state->buffer;
-    out["parameters"].push_back({{"name", parameter->name},
-                                 {"shape", parameter->shape},
-                                 {"role", parameter->role},
-                                 {"decays", parameter->decays},
-                                 {"buffer", parameter->buffer},
-                                 {"gradient", parameter->gradient},
-                                 {"states", states},
-                                 {"line", parameter->line}});
-  }
-  for (const auto &scalar : table.scalars)
-    out["scalars"].push_back({{"key", scalar->key},
-                              {"value", scalar->value},
-                              {"help", scalar->help},
-                              {"line", scalar->line}});
-  for (const auto &term : table.terms)
-    out["terms"].push_back({{"name", term->name},
-                            {"count_input", term->count_input},
-                            {"weight_key", term->weight_key}});
+  addParameters(out, table);
+  addSettings(out, table);
   return out;
-}
-
-double totalBytes(const artifact::ArtifactT &table) {
-  double bytes = 0;
-  for (const auto &arena : table.arenas)
-    bytes += double(arena->bytes);
-  return bytes;
 }
 
 /// Bytes of each of the optimizer's states; what parameters share counts once.
@@ -129,48 +165,12 @@ void printStates(const artifact::ArtifactT &table) {
 }
 
 void printMemory(const artifact::ArtifactT &table) {
-  std::printf("memory by class\n");
+  std::printf("memory by class (ltc plan counts all of a run)\n");
   for (const auto &arena : table.arenas)
     if (arena->bytes)
       std::printf("  %-12s %12s\n", name(arena->class_),
                   shortBytes(double(arena->bytes)).c_str());
   printStates(table);
-  uint64_t scratch = 0, object = 0;
-  for (const auto &kernel : table.kernels)
-    scratch = std::max(scratch, kernel->scratch_bytes);
-  for (const auto &one : table.objects)
-    object += one->size;
-  std::printf("  %-12s %12s   per thread\n", "scratch",
-              shortBytes(double(scratch)).c_str());
-  std::printf("  %-12s %12s   mapped\n", "kernels",
-              shortBytes(double(object)).c_str());
-  std::printf("  %-12s %12s\n", "arenas",
-              shortBytes(totalBytes(table)).c_str());
-}
-
-void printSummary(const artifact::ArtifactT &table) {
-  std::printf("parameters      %s\n",
-              shortNumber(double(table.parameter_count)).c_str());
-  std::printf("FLOPs per token %s  (6 per parameter in a contraction, a tied "
-              "table once; attention's causal half; no recomputation)\n",
-              shortNumber(table.flops_per_token).c_str());
-  std::printf("micro batch     %lld rows x %lld tokens\n",
-              (long long)table.micro_batch, (long long)table.length);
-  printMemory(table);
-}
-
-void printLargest(const artifact::ArtifactT &table) {
-  std::vector<const artifact::BufferT *> buffers;
-  for (const auto &buffer : table.buffers)
-    buffers.push_back(buffer.get());
-  std::stable_sort(buffers.begin(), buffers.end(),
-                   [](auto *a, auto *b) { return a->bytes > b->bytes; });
-  std::printf("largest tensors\n");
-  for (size_t i = 0; i < buffers.size() && i < 10; ++i)
-    std::printf("  %10s  %-10s %s  %s\n",
-                shortBytes(double(buffers[i]->bytes)).c_str(),
-                name(buffers[i]->class_), buffers[i]->name.c_str(),
-                buffers[i]->line.c_str());
 }
 
 void inspect(const std::string &path, bool asJson) {
@@ -181,6 +181,7 @@ void inspect(const std::string &path, bool asJson) {
     return;
   }
   printSummary(table);
+  printMemory(table);
   for (const auto &object : table.objects)
     std::printf("target          %s, %s\n", object->target.c_str(),
                 object->feature_level.c_str());
@@ -189,24 +190,13 @@ void inspect(const std::string &path, bool asJson) {
     std::printf("phase %-10s %5zu commands, activations %s\n",
                 phase->name.c_str(), phase->commands.size(),
                 shortBytes(double(phase->activation_peak)).c_str());
-  std::printf("scalars (ltc run --set KEY=VALUE)\n");
+  std::printf("what ltc run --set KEY=VALUE takes\n");
   for (const auto &scalar : table.scalars)
     std::printf("  %-36s %-10g %s\n", scalar->key.c_str(), scalar->value,
                 scalar->help.c_str());
-}
-
-void plan(const std::string &spec) {
-  std::string output = std::filesystem::temp_directory_path() /
-                       ("ltc-plan-" + std::to_string(getpid()) + ".ltca");
-  if (!compile({spec, output, "", "", ""}))
-    std::exit(1);
-  auto opened = ArtifactFile::open(output);
-  std::filesystem::remove(output);
-  ArtifactFile file = orLeave(std::move(opened));
-  printSummary(file.program);
-  printLargest(file.program);
-  std::printf("tokens for 20 per parameter: %s\n",
-              shortNumber(20.0 * double(file.program.parameter_count)).c_str());
+  for (const auto &entry : table.host)
+    std::printf("  %-36s %-10s %s\n", entry->key.c_str(),
+                entry->value.c_str(), entry->help.c_str());
 }
 
 } // namespace
@@ -215,22 +205,20 @@ void addInspect(CLI::App &app) {
   auto path = std::make_shared<std::string>();
   auto asJson = std::make_shared<bool>(false);
   CLI::App *command = app.add_subcommand(
-      "inspect", "Shows what is in an artifact or a run's artifact.\n\n"
-                 "  ltc inspect model.ltca\n"
-                 "  ltc inspect model.ltca --json | jq .arenas");
+      "inspect", "Shows what is in an artifact or a run's artifact.");
+  command->footer(
+      "  ltc inspect model.ltca\n"
+      "  ltc inspect runs/x\n"
+      "  ltc inspect model.ltca --json | jq .arenas\n"
+      "\n"
+      "Kernels, memory by class, and every key that ltc run --set takes with\n"
+      "its value and meaning.\n"
+      "\n"
+      "Next: ltc run FILE [--set KEY=VALUE]");
   command->add_option("artifact", *path, "an artifact or a run folder")
       ->required();
   command->add_flag("--json", *asJson, "everything, for programs");
   command->callback([=] { inspect(*path, *asJson); });
-}
-
-void addPlan(CLI::App &app) {
-  auto path = std::make_shared<std::string>();
-  CLI::App *command = app.add_subcommand(
-      "plan", "Compiles a spec and says what its run will need.\n\n"
-              "  ltc plan spec.yaml");
-  command->add_option("spec", *path, "the spec, YAML or JSON")->required();
-  command->callback([=] { plan(*path); });
 }
 
 } // namespace ltc::tool

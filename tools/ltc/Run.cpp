@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // ltc run: trains; goes on where the run folder stands.
+#include "runtime/base/File.h"
 #include "runtime/data/Streams.h"
 #include "runtime/log/Progress.h"
 #include "runtime/train/Trainer.h"
@@ -14,11 +15,47 @@ namespace {
 struct RunJob {
   std::string path;
   std::vector<std::string> settings;
-  bool fresh = false;
+  bool fresh = false, profile = false;
+  int trial = 0; ///< so many steps, of which nothing is kept; 0: the real run
 };
 
+/// A trial's folder, gone when the trial is over.
+struct TrialFolder {
+  std::filesystem::path path;
+  TrialFolder()
+      : path(std::filesystem::temp_directory_path() /
+             ("ltc-trial-" + std::to_string(getpid()))) {}
+  ~TrialFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path, ignored);
+  }
+};
+
+void trial(Program &program, RunOptions options, TrainerInputs inputs,
+           int steps) {
+  TrialFolder folder;
+  Duration whole = options.duration;
+  options.folder = folder.path;
+  options.duration = {Duration::Unit::steps, double(steps)};
+  options.evalEvery = options.saveEvery = {};
+  RunListener silent;
+  inputs.listener = &silent;
+  inputs.evals.clear();
+  auto trainer = orLeave(Trainer::create(program, options, inputs));
+  Progress done = orLeave(trainer->run()).progress;
+  std::printf("trial: %lld steps in %.3f s, %.4f s a step, %.0f tokens/s\n",
+              (long long)done.step, done.seconds,
+              done.seconds / double(done.attempt),
+              double(done.tokens) / done.seconds);
+  double part = whole.measure(done);
+  if (part > 0)
+    std::printf("the whole run would take %.1f min, without evaluation and "
+                "saving\n",
+                done.seconds / part * whole.amount / 60);
+}
+
 void summarise(const artifact::ArtifactT &table, const Program &program,
-               const RunOptions &options) {
+               const RunOptions &options, const LtcDevicePeaks &peaks) {
   std::printf("%s parameters, %s FLOPs per token, %lld x %lld tokens a step\n",
               shortNumber(double(table.parameter_count)).c_str(),
               shortNumber(table.flops_per_token).c_str(),
@@ -28,44 +65,61 @@ void summarise(const artifact::ArtifactT &table, const Program &program,
     if (arena->bytes >= 1 << 20)
       std::printf(" %s %s", artifact::EnumNameBufferClass(arena->class_),
                   shortBytes(double(arena->bytes)).c_str());
-  std::printf("\non %s; run folder %s\n", program.device().description().c_str(),
-              options.folder.c_str());
+  std::printf("\non %s; run folder %s\n",
+              program.device().description().c_str(), options.folder.c_str());
+  if (peaks.flops > 0)
+    std::printf("MFU: FLOPs per token (6 x parameters in contractions, causal "
+                "half of attention)\n  x tokens/s / %s, measured now: %s\n",
+                shortFlops(peaks.flops).c_str(), peaks.how);
 }
 
-/// The spec becomes artifact.ltca in its run folder; the compiler is asked each
-/// time, so that the artifact is always the spec's.
-std::filesystem::path compiled(const std::string &spec) {
+/// A spec is compiled each time, so that what runs is what it says. The file
+/// has no name any more once it is mapped.
+ArtifactFile openProgram(const std::string &path) {
+  if (!isSpec(path))
+    return orLeave(ArtifactFile::open(artifactOf(path)));
   auto temporary = std::filesystem::temp_directory_path() /
                    ("ltc-run-" + std::to_string(getpid()) + ".ltca");
-  if (!compile({spec, temporary, "", "", ""}))
+  if (!compileApart({path, temporary, "", "", ""}))
     std::exit(1);
-  ArtifactFile file = orLeave(ArtifactFile::open(temporary));
-  RunOptions options = orLeave(readOptions(file.program));
-  std::filesystem::create_directories(options.folder);
-  auto kept = std::filesystem::path(options.folder) / "artifact.ltca";
-  std::error_code problem;
-  std::filesystem::rename(temporary, kept, problem);
-  if (problem) { // another file system
-    orLeave(writeArtifactCopy(temporary, kept));
-    std::filesystem::remove(temporary);
-  }
-  return kept;
+  auto opened = ArtifactFile::open(temporary);
+  std::filesystem::remove(temporary);
+  return orLeave(std::move(opened));
+}
+
+/// What `ltc generate RUN` and `ltc run RUN` need: the artifact, in the run's
+/// folder. A copy, since a link would change with the file it is made of.
+void keepArtifact(const ArtifactFile &file, const std::string &folder) {
+  std::filesystem::path kept = std::filesystem::path(folder) / "artifact.ltca";
+  std::span<const char> bytes = file.bytes();
+  if (auto old = examineFile(kept);
+      old && *old == FileFacts{bytes.size(), hashBytes(bytes)})
+    return;
+  orLeave(writeFile(kept, std::span(&bytes, 1)));
+}
+
+RunOptions optionsOf(const RunJob &job, artifact::ArtifactT &table) {
+  // A run folder is continued where it is, also after it was moved.
+  if (std::filesystem::is_directory(job.path))
+    orLeave(applySetting(table, "run.folder=" + job.path));
+  for (const std::string &setting : job.settings)
+    orLeave(applySetting(table, setting));
+  RunOptions options = orLeave(readOptions(table));
+  if (options.batch == 0)
+    options.batch = table.micro_batch;
+  return options;
 }
 
 void run(const RunJob &job) {
-  bool spec = isSpec(job.path);
-  std::filesystem::path path =
-      spec ? compiled(job.path) : artifactOf(job.path);
-  ArtifactFile file = orLeave(ArtifactFile::open(path));
-  for (const std::string &setting : job.settings)
-    orLeave(applySetting(file.program, setting));
-  RunOptions options = orLeave(readOptions(file.program));
-  if (options.batch == 0)
-    options.batch = file.program.micro_batch;
-  std::filesystem::create_directories(options.folder);
+  ArtifactFile file = openProgram(job.path);
+  RunOptions options = optionsOf(job, file.program);
   auto device = orLeave(Device::open("cpu", options.threads));
   auto program = orLeave(Program::load(file, *device));
-  summarise(file.program, *program, options);
+  auto peaks = orLeave(device->measure(LTC_PEAK_FLOPS));
+  summarise(file.program, *program, options, peaks);
+  Profile profile;
+  if (job.profile)
+    program->profileInto(&profile);
 
   auto train = orLeave(openTraining(trainingData(file.program, options)));
   std::vector<std::unique_ptr<Batches>> sets;
@@ -76,15 +130,21 @@ void run(const RunJob &job) {
     sets.push_back(orLeave(openEvaluation(data)));
     inputs.evals.push_back({name, sets.back().get()});
   }
-  LogOptions log{options.folder, options.logEvery, options.duration, 0};
-  auto listener = orLeave(openLog(log));
+  if (job.trial > 0)
+    return trial(*program, options, inputs, job.trial);
+  auto listener = orLeave(openLog({options.folder, options.logEvery,
+                                   options.duration, peaks.flops,
+                                   options.loggers}));
   inputs.listener = listener.get();
   auto trainer = orLeave(Trainer::create(*program, options, inputs));
+  keepArtifact(file, options.folder);
   Outcome outcome = orLeave(trainer->run());
   listener.reset();
   auto curve = drawCurve(options.folder + "/metrics.jsonl");
   if (curve)
     std::printf("%s", curve->c_str());
+  if (job.profile)
+    std::printf("%s", profile.table(file.program).c_str());
   if (outcome.finished)
     std::printf("done: %lld steps, %s tokens\n  ltc generate %s --prompt TEXT\n"
                 "  ltc export %s -o FOLDER\n",
@@ -98,19 +158,34 @@ void run(const RunJob &job) {
 void addRun(CLI::App &app) {
   auto job = std::make_shared<RunJob>();
   CLI::App *command = app.add_subcommand(
-      "run", "Trains a spec or an artifact. A run folder that has checkpoints "
-             "is continued.\n\n"
-             "  ltc run spec.yaml\n"
-             "  ltc run model.ltca --set train.schedule.peak=3e-4");
-  command->add_option("file", job->path, "a spec, an artifact or a run folder")
+      "run", "Trains a spec or an artifact, or goes on with a run.");
+  command->footer(
+      "  ltc run spec.yaml                    compiles, then trains\n"
+      "  ltc run model.ltca --set train.schedule.peak=3e-4\n"
+      "  ltc run runs/x --set train.duration='5000 steps'   trains on\n"
+      "\n"
+      "The run's folder (run.folder in the spec) holds checkpoints, the\n"
+      "artifact and metrics.jsonl. Where it has a checkpoint, the run goes on\n"
+      "from there; Ctrl-C ends the step and saves. What is structure (shapes,\n"
+      "texts) is changed in the spec; ltc inspect lists what --set takes.\n"
+      "\n"
+      "Next: ltc generate RUN --prompt TEXT, ltc export RUN -o FOLDER");
+  command
+      ->add_option("file", job->path, "a spec, an artifact or a run's folder")
       ->required();
   command
       ->add_option("--set", job->settings,
-                   "KEY=VALUE for scalars and host keys (ltc inspect lists "
-                   "them); structure needs compiling")
+                   "a scalar or host key of the spec, for this run; again for "
+                   "more")
+      ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
   command->add_flag("--fresh", job->fresh,
                     "start anew; old checkpoints are put aside");
+  command->add_option("--trial", job->trial,
+                      "train so many steps to see that it works and how fast; "
+                      "keeps nothing");
+  command->add_flag("--profile", job->profile,
+                    "print time, GFLOP/s and GB/s by kernel at the end");
   command->callback([job] { run(*job); });
 }
 

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/ltc/Commands.h"
 #include "runtime/base/Compiler.h"
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <dlfcn.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 namespace ltc::tool {
 
@@ -51,8 +56,29 @@ bool compile(const CompileJob &job) {
                                optional(job.debugDir),
                                optional(job.report),
                                print,
-                               nullptr};
+                               nullptr,
+                               job.timing};
   return openCompiler()(&request) == 0;
+}
+
+bool compileApart(const CompileJob &job) {
+  std::fflush(nullptr);
+  pid_t child = fork();
+  if (child < 0)
+    return compile(job);
+  if (child == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    bool done = compile(job);
+    std::fflush(nullptr);
+    _exit(done ? 0 : 1);
+  }
+  int status = 0;
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+    continue;
+  if (WIFSIGNALED(status))
+    leave(fail("the compiler was ended by signal " +
+               std::to_string(WTERMSIG(status))));
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 bool isSpec(const std::filesystem::path &path) {
@@ -89,6 +115,15 @@ std::string shortBytes(double bytes) {
   char text[64];
   std::snprintf(text, sizeof text, unit ? "%.1f %s" : "%.0f %s", bytes,
                 units[unit]);
+  return text;
+}
+
+std::string shortFlops(double perSecond) {
+  char text[64];
+  if (perSecond >= 1e12)
+    std::snprintf(text, sizeof text, "%.2f TFLOP/s", perSecond / 1e12);
+  else
+    std::snprintf(text, sizeof text, "%.0f GFLOP/s", perSecond / 1e9);
   return text;
 }
 

@@ -3,12 +3,13 @@
 #include <cstdio>
 
 int main(int argc, char **argv) {
-  CLI::App app{"ltc compiles the training of a language model, and runs it.\n"
-               "\n"
-               "  ltc plan frontend/examples/quickstart.yaml\n"
-               "  ltc run frontend/examples/quickstart.yaml\n"
-               "  ltc generate RUN --prompt 'The '",
+  CLI::App app{"ltc compiles the training of a language model, and runs it.",
                "ltc"};
+  app.footer("  ltc plan frontend/examples/quickstart.yaml\n"
+             "  ltc run frontend/examples/quickstart.yaml\n"
+             "  ltc generate RUN --prompt 'The '\n"
+             "\n"
+             "Each command explains itself: ltc run --help");
   app.require_subcommand(1);
   app.set_version_flag("--version", "ltc 0.1");
   using namespace ltc::tool;
@@ -20,6 +21,12 @@ int main(int argc, char **argv) {
   addExport(app);
   addBatches(app);
   addDoctor(app);
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError &error) {
+    return app.exit(error);
+  } catch (const std::exception &error) { // of the file system, of memory
+    leave(ltc::fail(error.what()));
+  }
   return 0;
 }

@@ -3,6 +3,8 @@
 // to its dKey and dValue. For each block of rows, for each block of keys:
 //   p = exp(s - lse)  dP = dOut v  dS = p (dP - delta), delta = dOut . out
 //   dValue += p dOut  dKey += dS q  dQuery += dS key
+// With a score text, p is of the text's value, dS goes to the values that it
+// reads by its derivatives, and dS times its slope goes on to dKey and dQuery.
 // The scale is inside q, and multiplied into dQuery as it is stored.
 #include "backends/cpu/target/AttentionBlock.h"
 #include <limits>
@@ -29,6 +31,16 @@ public:
     dScores = scratch.take(form.keyBlock * kRows);
     lse = scratch.take(kRows);
     delta = scratch.take(kRows);
+    if (!form.score)
+      return;
+    Operation *yield = form.score->front().getTerminator();
+    for (Value slope : yield->getOperands().drop_front())
+      slopes.push_back(isConstant(slope) ? Value()
+                                         : scratch.take(form.keyBlock * kRows));
+    for (int64_t n : form.extraGrads)
+      rowGrads.push_back(form.extraKind(n) == ExtraKind::Row
+                             ? scratch.take(kRows)
+                             : Value());
   }
   void emitTile(Value tile);
   int64_t scratchBytes() const { return code.scratch.bytes(); }
@@ -41,6 +53,24 @@ private:
   void product(Value tensor, int64_t width, Value from, Value count, Value b,
                const FinishLanes &finish);
   void emitWeights(Value from, Value count);
+  void applySlopes(Value from, Value count);
+  void addToExtra(unsigned j, Value u, Value key, ArrayRef<Value> changes);
+  void addPairs(Value from, Value count);
+  void addRows();
+  void clearExtras();
+  static bool isConstant(Value slope) {
+    return matchPattern(slope, m_Constant());
+  }
+  Value slopeAt(unsigned j, Value u, int64_t vector);
+  Value times(Value a, Value b) {
+    return arith::MulFOp::create(emit, emit.getLoc(), a, b);
+  }
+  Value plus(Value a, Value b) {
+    return arith::AddFOp::create(emit, emit.getLoc(), a, b);
+  }
+  void addTo(Value address, Value change) {
+    emit.store(plus(emit.load(change.getType(), address), change), address);
+  }
   void addToKeys(Value base, int64_t width, Value from, Value count, Value a,
                  Value b);
 
@@ -67,6 +97,9 @@ private:
   /// query, dOut, dQuery [k or c][row] (..Rows: [row][k or c]);
   /// weights, dScores [u][row]; lse, delta [row].
   Value query, queryRows, dOut, dOutRows, dQuery, weights, dScores, lse, delta;
+  /// Of the score text: derivatives [u][row] by s, then by the extras of
+  /// extraGrads (null: a constant); gradients [row] of extras of kind Row.
+  SmallVector<Value> slopes, rowGrads;
 };
 
 /// Zeroes all keys' rows of a result at this head.
@@ -123,6 +156,9 @@ void Backward::enterRows(Value first) {
     for (int64_t v = 0; v < kRowVectors; ++v)
       emit.store(emit.zero(lanes), at(dQuery, k, v));
   });
+  for (Value grads : rowGrads)
+    for (int64_t v = 0; grads && v < kRowVectors; ++v)
+      emit.store(emit.zero(lanes), at(grads, v));
 }
 
 /// [u][row] = key or value (u, ..) by b [..][row].
@@ -151,16 +187,23 @@ void Backward::emitWeights(Value from, Value count) {
   Location loc = emit.getLoc();
   emit.loop(emit.i64(0), count, 1, [&](Value u) {
     for (int64_t v = 0; v < kRowVectors; ++v) {
-      Value to = at(weights, u, v);
-      Value weight = emitExp(
-          emit, arith::SubFOp::create(emit, loc, load(to), load(at(lse, v))));
-      if (Value kept = code.keeps(emit.add(from, u), v)) {
-        if (!isa<VectorType>(kept.getType()))
-          kept = emit.splat(kept);
-        weight = arith::SelectOp::create(emit, loc, kept, weight,
-                                         emit.zero(lanes));
-      }
-      emit.store(weight, to);
+      Value to = at(weights, u, v), key = emit.add(from, u);
+      SmallVector<Value> scored = {load(to)};
+      if (form.score)
+        scored = code.scored(scored[0], key, v);
+      Value kept = code.keeps(key, v);
+      auto whereKept = [&](Value x) -> Value {
+        return kept ? arith::SelectOp::create(emit, loc, kept, x,
+                                              emit.zero(lanes))
+                    : x;
+      };
+      emit.store(whereKept(emitExp(emit, arith::SubFOp::create(
+                                             emit, loc, scored[0],
+                                             load(at(lse, v))))),
+                 to);
+      for (auto [j, slope] : llvm::enumerate(slopes))
+        if (slope)
+          emit.store(whereKept(scored[1 + j]), at(slope, u, v));
     }
   });
   if (form.keys % form.keyBlock == 0)
@@ -169,6 +212,108 @@ void Backward::emitWeights(Value from, Value count) {
     for (int64_t v = 0; v < kRowVectors; ++v)
       emit.store(emit.zero(lanes), at(weights, u, v));
   });
+}
+
+Value Backward::slopeAt(unsigned j, Value u, int64_t vector) {
+  if (slopes[j])
+    return load(at(slopes[j], u, vector));
+  Value yielded = form.score->front().getTerminator()->getOperand(1 + j);
+  FloatAttr number;
+  matchPattern(yielded, m_Constant(&number));
+  return lanesOf(emit, float(number.getValueAsDouble()));
+}
+
+/// dScores of the text's value: into the gradients of what it reads, and times
+/// its slope.
+void Backward::applySlopes(Value from, Value count) {
+  FloatAttr slope;
+  Value byScore = form.score->front().getTerminator()->getOperand(1);
+  bool one = matchPattern(byScore, m_Constant(&slope)) &&
+             slope.getValue().isExactlyValue(1.0);
+  if (one && form.extraGrads.empty())
+    return;
+  emit.loop(emit.i64(0), count, 1, [&](Value u) {
+    SmallVector<Value> changes;
+    for (int64_t v = 0; v < kRowVectors; ++v)
+      changes.push_back(load(at(dScores, u, v)));
+    for (unsigned j = 0; j < form.extraGrads.size(); ++j)
+      addToExtra(j, u, emit.add(from, u), changes);
+    for (int64_t v = 0; !one && v < kRowVectors; ++v)
+      emit.store(times(changes[v], slopeAt(0, u, v)), at(dScores, u, v));
+  });
+  addPairs(from, count);
+}
+
+void Backward::addToExtra(unsigned j, Value u, Value key,
+                          ArrayRef<Value> changes) {
+  unsigned extra = unsigned(form.extraGrads[j]);
+  Value sum;
+  for (int64_t v = 0; v < kRowVectors; ++v) {
+    Value change = times(changes[v], slopeAt(1 + j, u, v));
+    if (rowGrads[j])
+      addTo(at(rowGrads[j], v), change);
+    else if (Value pairs = code.pairs(extra))
+      emit.store(change, at(pairs, u, v)); // what was read there is used up
+    else
+      sum = sum ? plus(sum, change) : change;
+  }
+  if (!sum || !code.result(3 + j))
+    return;
+  Value folded =
+      emit.foldLanes(sum, [&](Value a, Value b) { return plus(a, b); });
+  addTo(code.gradAddress(extra, code.result(3 + j), {}, key), folded);
+}
+
+/// Adds the changes [u][row] of extras of kind Pair, one by one.
+void Backward::addPairs(Value from, Value count) {
+  Type f32 = emit.getF32Type();
+  for (auto [j, extra] : llvm::enumerate(form.extraGrads)) {
+    Value pairs = code.pairs(unsigned(extra));
+    if (!pairs || !code.result(3 + j))
+      continue;
+    emit.loop(emit.i64(0), count, 1, [&, j = j, extra = extra](Value u) {
+      Value key = emit.add(from, u), start = emit.mul(u, kRows);
+      emit.loop(emit.i64(0), code.rowCount(), 1, [&](Value row) {
+        Value change =
+            emit.load(f32, emit.at(pairs, f32, emit.add(start, row)));
+        addTo(code.gradAddress(unsigned(extra), code.result(3 + j), row, key),
+              change);
+      });
+    });
+  }
+}
+
+/// Adds a block's gradients of extras of kind Row.
+void Backward::addRows() {
+  Type f32 = emit.getF32Type();
+  for (auto [j, extra] : llvm::enumerate(form.extraGrads)) {
+    if (!rowGrads[j] || !code.result(3 + j))
+      continue;
+    emit.loop(emit.i64(0), code.rowCount(), 1, [&, j = j,
+                                                extra = extra](Value row) {
+      addTo(code.gradAddress(unsigned(extra), code.result(3 + j), row, {}),
+            emit.load(f32, emit.at(rowGrads[j], f32, row)));
+    });
+  }
+}
+
+/// Zeroes this head's part of the gradients of extras.
+void Backward::clearExtras() {
+  Type f32 = emit.getF32Type();
+  Value zero = arith::ConstantOp::create(emit, emit.getLoc(),
+                                         emit.getF32FloatAttr(0));
+  for (unsigned j = 0; j < form.extraGrads.size(); ++j) {
+    if (!code.result(3 + j))
+      continue;
+    ArrayRef<int64_t> shape = shapeOf(op.getDExtras()[j]);
+    int64_t part = 1;
+    for (int64_t size : shape.drop_front(2))
+      part *= size;
+    Value start = emit.at(code.result(3 + j), f32,
+                          emit.mul(code.headNumber(), part));
+    emit.loop(0, part, 1,
+              [&](Value i) { emit.store(zero, emit.at(start, f32, i)); });
+  }
 }
 
 /// base[from + u] += sum over rows of a[u][row] * b[row].
@@ -219,6 +364,8 @@ void Backward::addKeys(Value from, Value count) {
             emit.store(arith::MulFOp::create(emit, loc, weight, change),
                        at(dScores, u, vector));
           });
+  if (form.score)
+    applySlopes(from, count);
   addToKeys(code.result(2), form.valueSize, from, count, weights, dOutRows);
   addToKeys(code.result(1), form.size, from, count, dScores, queryRows);
   int64_t stride = code.keyStride(form.size);
@@ -243,9 +390,11 @@ void Backward::emitTile(Value tile) {
   code.enterHead(emit.div(tile, form.groups), emit.rem(tile, form.groups));
   clear(code.result(1), form.size);
   clear(code.result(2), form.valueSize);
+  clearExtras();
   emit.loop(0, form.rows(), kRows, [&](Value first) {
     enterRows(first);
     code.overKeys([&](Value from, Value count) { addKeys(from, count); });
+    addRows();
     if (Value base = code.result(0))
       code.storeRows(dQuery, {}, form.scale, base, form.size);
   });

@@ -32,8 +32,15 @@ AttentionEmitter::AttentionEmitter(Emitter &emit, KernelOp kernel,
         stored[n];
   rowT = scratch.take(kRows);
   rowR = scratch.take(kRows);
-  for (unsigned n = 0; n < form.extras.size(); ++n)
-    rowExtras.push_back(byKey(n) ? Value() : scratch.take(2 * kRows));
+  rowSinks = form.sink ? scratch.take(kRows) : Value();
+  for (unsigned n = 0; n < form.extras.size(); ++n) {
+    ExtraKind kind = form.extraKind(n);
+    rowExtras.push_back(kind == ExtraKind::Row ? scratch.take(2 * kRows)
+                                               : Value());
+    pairExtras.push_back(kind == ExtraKind::Pair
+                             ? scratch.take(form.keyBlock * kRows)
+                             : Value());
+  }
 }
 
 Value AttentionEmitter::operand(Value tensor) {
@@ -41,27 +48,35 @@ Value AttentionEmitter::operand(Value tensor) {
   return arguments[argument.getArgNumber()];
 }
 
-bool AttentionEmitter::byKey(unsigned extra) const {
-  AffineMap map = form.maps[extra];
-  return map.isFunctionOfDim(4);
-}
-
 void AttentionEmitter::enterHead(Value newBatch, Value newGroup) {
   batch = newBatch;
   group = newGroup;
 }
 
-Value AttentionEmitter::extraIndex(unsigned extra, Value r, Value t, Value u) {
+Value AttentionEmitter::headNumber() {
+  return emit.add(emit.mul(batch, form.groups), group);
+}
+
+Value AttentionEmitter::extraIndex(unsigned extra, Value r, Value t, Value u,
+                                   bool gradient) {
   Value places[] = {batch, group, r, t, u};
-  ArrayRef<int64_t> shape = shapeOf(form.extras[extra]);
-  Value index = emit.i64(0);
-  int64_t stride = 1;
-  for (int64_t dim = int64_t(shape.size()) - 1; dim >= 0; --dim) {
-    unsigned place = form.maps[extra].getDimPosition(dim);
-    index = emit.add(index, emit.mul(places[place], stride));
-    stride *= shape[dim];
+  Value at = gradient ? headNumber() : emit.i64(0);
+  for (auto [index, size] :
+       llvm::zip(form.maps[extra].getResults(), shapeOf(form.extras[extra]))) {
+    auto dim = dyn_cast<AffineDimExpr>(index);
+    if (gradient && dim && dim.getPosition() < 2)
+      continue;
+    Value place = dim ? places[dim.getPosition()] : Value();
+    if (!dim) {
+      place = arith::SubIOp::create(emit, emit.getLoc(), t, u);
+      place = emit.add(place, *distanceOffset(index));
+      place = arith::MaxSIOp::create(emit, emit.getLoc(),
+                                     emit.min(place, emit.i64(size - 1)),
+                                     emit.i64(0));
+    }
+    at = emit.add(emit.mul(at, size), place);
   }
-  return index;
+  return at;
 }
 
 void AttentionEmitter::noteRow(Value row) {
@@ -70,8 +85,14 @@ void AttentionEmitter::noteRow(Value row) {
   Type i32 = emit.getI32Type();
   emit.store(narrow(emit, t), emit.at(rowT, i32, row));
   emit.store(narrow(emit, r), emit.at(rowR, i32, row));
+  if (form.sink) {
+    Type f32 = emit.getF32Type();
+    Value from = emit.at(operand(form.sink), f32,
+                         emit.add(emit.mul(group, form.repeats), r));
+    emit.store(emit.load(f32, from), emit.at(rowSinks, f32, row));
+  }
   for (auto [n, extra] : llvm::enumerate(form.extras)) {
-    if (byKey(n))
+    if (!rowExtras[n])
       continue;
     Type element = elementOf(extra);
     Value from =
@@ -82,8 +103,45 @@ void AttentionEmitter::noteRow(Value row) {
 
 void AttentionEmitter::enterRows(Value first) {
   firstRow = first;
-  if (!form.keep->empty())
+  if (!form.keep->empty() || form.score || form.sink)
     emit.loop(0, kRows, 1, [&](Value row) { noteRow(row); });
+}
+
+Value AttentionEmitter::wide(Value base, Value row) {
+  Type i32 = emit.getI32Type();
+  return arith::ExtSIOp::create(emit, emit.getLoc(), emit.getI64Type(),
+                                emit.load(i32, emit.at(base, i32, row)));
+}
+
+Value AttentionEmitter::rowCount() {
+  Value left = arith::SubIOp::create(emit, emit.getLoc(),
+                                     emit.i64(form.rows()), firstRow);
+  return emit.min(left, emit.i64(kRows));
+}
+
+Value AttentionEmitter::gradAddress(unsigned extra, Value base, Value row,
+                                    Value u) {
+  Value r = row ? wide(rowR, row) : Value(),
+        t = row ? wide(rowT, row) : Value();
+  return emit.at(base, emit.getF32Type(), extraIndex(extra, r, t, u, true));
+}
+
+/// Reads the extras of kind Pair of a block of keys.
+void AttentionEmitter::notePairs(Value from, Value count) {
+  firstKey = from;
+  for (auto [n, extra] : llvm::enumerate(form.extras)) {
+    if (!pairExtras[n])
+      continue;
+    Type element = elementOf(extra);
+    emit.loop(emit.i64(0), count, 1, [&, n = n, extra = extra](Value u) {
+      Value key = emit.add(from, u), to = emit.mul(u, kRows);
+      emit.loop(0, kRows, 1, [&](Value row) {
+        Value at = extraIndex(n, wide(rowR, row), wide(rowT, row), key);
+        emit.store(emit.load(element, emit.at(operand(extra), element, at)),
+                   emit.at(pairExtras[n], element, emit.add(to, row)));
+      });
+    });
+  }
 }
 
 void AttentionEmitter::overKeys(std::function<void(Value, Value)> body) {
@@ -91,17 +149,22 @@ void AttentionEmitter::overKeys(std::function<void(Value, Value)> body) {
   Value begin = emit.i64(0), end = emit.i64(form.keys);
   Value last =
       emit.min(emit.add(firstRow, kRows - 1), emit.i64(form.rows() - 1));
-  if (form.causal)
-    end = emit.min(end, emit.add(emit.div(last, form.repeats), 1));
-  if (form.window) {
-    Value low = emit.add(emit.div(firstRow, form.repeats), 1 - *form.window);
+  if (form.bounds.ahead)
+    end = emit.min(end,
+                   emit.add(emit.div(last, form.repeats), *form.bounds.ahead));
+  if (form.bounds.window) {
+    Value low =
+        emit.add(emit.div(firstRow, form.repeats), 1 - *form.bounds.window);
     low = arith::MaxSIOp::create(emit, loc, low, emit.i64(0));
     begin = emit.mul(emit.div(low, form.keyBlock), form.keyBlock);
   }
   emit.loop(begin, end, form.keyBlock, [&](Value from) {
     Value left = arith::SubIOp::create(emit, loc, emit.i64(form.keys), from);
-    body(from, form.keys % form.keyBlock ? emit.min(left, emit.i64(form.keyBlock))
-                                         : emit.i64(form.keyBlock));
+    Value count = form.keys % form.keyBlock
+                      ? emit.min(left, emit.i64(form.keyBlock))
+                      : emit.i64(form.keyBlock);
+    notePairs(from, count);
+    body(from, count);
   });
 }
 
@@ -203,7 +266,7 @@ void AttentionEmitter::storeRows(Value columns, Value scale, float factor,
   });
 }
 
-Value AttentionEmitter::keepIndex(int64_t dim, Value u, int64_t vector) {
+Value AttentionEmitter::indexAt(int64_t dim, Value u, int64_t vector) {
   VectorType lanes = Emitter::lanes(emit.getI32Type());
   Value uniform[] = {batch, group, Value(), Value(), u};
   if (uniform[dim])
@@ -212,32 +275,46 @@ Value AttentionEmitter::keepIndex(int64_t dim, Value u, int64_t vector) {
                                   vector * kLanes));
 }
 
-/// Arguments of the keep region: t, u, extras.
-Value AttentionEmitter::keepArgument(Value argument, Value u, int64_t vector) {
-  unsigned n = cast<BlockArgument>(argument).getArgNumber();
-  if (n < 2)
-    return keepIndex(n == 0 ? 3 : 4, u, vector);
-  Value extra = form.extras[n - 2];
-  Type element = elementOf(extra);
-  if (byKey(n - 2))
+Value AttentionEmitter::extraAt(unsigned extra, Value u, int64_t vector) {
+  Type element = elementOf(form.extras[extra]);
+  VectorType lanes = Emitter::lanes(element);
+  switch (form.extraKind(extra)) {
+  case ExtraKind::Row:
+    return emit.load(lanes,
+                     emit.at(rowExtras[extra], element, vector * kLanes));
+  case ExtraKind::Key: {
+    Value at = extraIndex(extra, Value(), Value(), u);
     return emit.load(element,
-                     emit.at(operand(extra), element,
-                             extraIndex(n - 2, Value(), Value(), u)));
-  return emit.load(Emitter::lanes(element),
-                   emit.at(rowExtras[n - 2], element, vector * kLanes));
+                     emit.at(operand(form.extras[extra]), element, at));
+  }
+  case ExtraKind::Pair: {
+    Value key = arith::SubIOp::create(emit, emit.getLoc(), u, firstKey);
+    Value row = emit.at(pairExtras[extra], element, emit.mul(key, kRows));
+    return emit.load(lanes, emit.at(row, element, vector * kLanes));
+  }
+  }
+  llvm_unreachable("covered switch");
 }
 
-Value AttentionEmitter::keeps(Value u, int64_t vector) {
-  if (form.keep->empty())
-    return {};
-  Block &body = form.keep->front();
+/// Lanes of what a region yields; its arguments are s (if there is one), t, u,
+/// extras.
+SmallVector<Value> AttentionEmitter::run(Block &body, Value s, Value u,
+                                         int64_t vector) {
   llvm::DenseMap<Value, Value> values;
-  for (Value argument : body.getArguments())
-    if (!argument.use_empty())
-      values[argument] = keepArgument(argument, u, vector);
+  unsigned own = s ? 3 : 2;
+  for (BlockArgument argument : body.getArguments()) {
+    unsigned n = argument.getArgNumber();
+    if (argument.use_empty())
+      continue;
+    if (n >= own)
+      values[argument] = extraAt(n - own, u, vector);
+    else
+      values[argument] = s && n == 0 ? s
+                                     : indexAt(n == own - 1 ? 4 : 3, u, vector);
+  }
   for (Operation &op : body.without_terminator()) {
     if (auto index = dyn_cast<IndexOp>(op)) {
-      values[index.getPosition()] = keepIndex(index.getDim(), u, vector);
+      values[index.getPosition()] = indexAt(index.getDim(), u, vector);
       continue;
     }
     SmallVector<Value> operands;
@@ -245,7 +322,29 @@ Value AttentionEmitter::keeps(Value u, int64_t vector) {
       operands.push_back(values.lookup(operand));
     values[op.getResult(0)] = inlineScalar(emit, &op, operands);
   }
-  return values.lookup(body.getTerminator()->getOperand(0));
+  SmallVector<Value> yielded;
+  for (Value value : body.getTerminator()->getOperands()) {
+    Value found = values.lookup(value);
+    yielded.push_back(isa<VectorType>(found.getType()) ? found
+                                                       : emit.splat(found));
+  }
+  return yielded;
+}
+
+Value AttentionEmitter::keeps(Value u, int64_t vector) {
+  if (form.keep->empty())
+    return {};
+  return run(form.keep->front(), {}, u, vector)[0];
+}
+
+SmallVector<Value> AttentionEmitter::scored(Value s, Value u, int64_t vector) {
+  return run(form.score->front(), s, u, vector);
+}
+
+Value AttentionEmitter::sinks(int64_t vector) {
+  Type f32 = emit.getF32Type();
+  return emit.load(Emitter::lanes(f32),
+                   emit.at(rowSinks, f32, vector * kLanes));
 }
 
 } // namespace ltc::cpu

@@ -7,11 +7,17 @@
 #pragma once
 #include "backends/cpu/target/BlockMath.h"
 #include "backends/cpu/target/Lowering.h"
+#include "ir/ops/Attention.h"
+#include <memory>
 
 namespace ltc::cpu {
 
 /// Rows of a block, and their vectors.
 inline constexpr int64_t kRows = 64, kRowVectors = kRows / kLanes;
+
+/// A value that a region reads: one per row, one per key, or one per pair of
+/// them (by distance, or by key and query head).
+enum class ExtraKind { Row, Key, Pair };
 
 /// An attention or attention_grad with its sizes.
 struct AttentionForm {
@@ -19,14 +25,18 @@ struct AttentionForm {
   mlir::Value query, key, value;
   mlir::OperandRange extras;
   llvm::SmallVector<mlir::AffineMap> maps; ///< of extras, from (b, g, r, t, u)
+  mlir::Value sink; ///< null: none
   mlir::Region *keep;
+  /// Yields the score, of a gradient also its derivatives by s and by the
+  /// extras of `extraGrads`; null: the identity.
+  std::shared_ptr<mlir::Region> score;
+  llvm::ArrayRef<int64_t> extraGrads;
   float scale;
   int64_t batches, queries, keys, groups, repeats, size, valueSize;
   int64_t keyBlock; ///< keys of a block
-  /// What the keep region implies: u <= t; t - u < window.
-  bool causal = false;
-  std::optional<int64_t> window;
+  KeepBounds bounds;
 
+  ExtraKind extraKind(unsigned extra) const;
   int64_t rows() const { return queries * repeats; }
   int64_t rowBlocks() const { return llvm::divideCeil(rows(), kRows); }
   int64_t querySize() const { return groups * repeats * size; } ///< a t apart
@@ -50,6 +60,8 @@ public:
 
   /// Stands at (batch, group) from now on.
   void enterHead(mlir::Value batch, mlir::Value group);
+  /// batch * groups + group.
+  mlir::Value headNumber();
   /// Notes what the rows of the block from `first` read.
   void enterRows(mlir::Value first);
   /// A loop over the blocks of keys that some row of the block keeps.
@@ -74,26 +86,45 @@ public:
   void storeRows(mlir::Value columns, mlir::Value scale, float factor,
                  mlir::Value base, int64_t width);
 
-  /// i1 or lanes of i1: is key `u` (i64) kept by the rows of `vector`?
+  /// Lanes of i1: is key `u` (i64) kept by the rows of `vector`?
   /// Null: every key is.
   mlir::Value keeps(mlir::Value u, int64_t vector);
+  /// Lanes of what form.score yields at key `u` for the raw score `s`.
+  llvm::SmallVector<mlir::Value> scored(mlir::Value s, mlir::Value u,
+                                        int64_t vector);
+  /// Lanes of the rows' sinks.
+  mlir::Value sinks(int64_t vector);
+
+  /// Rows of the block that are rows: i64, at most kRows.
+  mlir::Value rowCount();
+  /// [key of the block][row] of an extra of kind Pair.
+  mlir::Value pairs(unsigned extra) { return pairExtras[extra]; }
+  /// Address of an extra's element in its gradient `base` for row `row` (null
+  /// if of kind Key) and key `u` (null if of kind Row).
+  mlir::Value gradAddress(unsigned extra, mlir::Value base, mlir::Value row,
+                          mlir::Value u);
 
   Scratch scratch;
 
 private:
   mlir::Value extraIndex(unsigned extra, mlir::Value r, mlir::Value t,
-                         mlir::Value u);
+                         mlir::Value u, bool gradient = false);
   void noteRow(mlir::Value row);
-  mlir::Value keepArgument(mlir::Value argument, mlir::Value u, int64_t vector);
-  mlir::Value keepIndex(int64_t dim, mlir::Value u, int64_t vector);
-  bool byKey(unsigned extra) const; ///< varies with u; else a value per row
+  void notePairs(mlir::Value from, mlir::Value count);
+  llvm::SmallVector<mlir::Value> run(mlir::Block &body, mlir::Value s,
+                                     mlir::Value u, int64_t vector);
+  mlir::Value extraAt(unsigned extra, mlir::Value u, int64_t vector);
+  mlir::Value indexAt(int64_t dim, mlir::Value u, int64_t vector);
+  mlir::Value wide(mlir::Value base, mlir::Value row); ///< i64 of an i32
 
   Emitter &emit;
   const AttentionForm &form;
   llvm::SmallVector<mlir::Value> arguments, results;
-  mlir::Value batch, group, firstRow;
+  mlir::Value batch, group, firstRow, firstKey;
   mlir::Value rowT, rowR; ///< i32 per row of the block
-  llvm::SmallVector<mlir::Value> rowExtras;
+  mlir::Value rowSinks;
+  /// By extra, null where it is of another kind: [row], [key][row].
+  llvm::SmallVector<mlir::Value> rowExtras, pairExtras;
 };
 
 /// Elements of a row of `width` with its padding.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which attention a kernel holds, and what its keep region implies.
+// Which attention a kernel holds, and whether the target can do it.
 #include "backends/cpu/target/AttentionBlock.h"
 
 using namespace mlir;
@@ -10,67 +10,22 @@ namespace {
 /// Keys of a block: their scores by kRows take 16 KiB of the L1 cache.
 constexpr int64_t kMostKeys = 64;
 
-/// Which position a scalar of the keep region is.
-bool isPosition(Value value, unsigned argument, int64_t dim) {
-  if (auto block = dyn_cast<BlockArgument>(value))
-    return block.getArgNumber() == argument;
-  auto index = value.getDefiningOp<IndexOp>();
-  return index && int64_t(index.getDim()) == dim;
-}
-bool isT(Value value) { return isPosition(value, 0, 3); }
-bool isU(Value value) { return isPosition(value, 1, 4); }
-
-/// Reads `lhs < rhs` (<= if `orEqual`) as a bound on u, if it is one.
-void readBound(Value lhs, Value rhs, bool orEqual, AttentionForm &form) {
-  if (isU(lhs) && isT(rhs))
-    form.causal = true;
-  auto difference = lhs.getDefiningOp<arith::SubIOp>();
-  APInt limit;
-  if (difference && isT(difference.getLhs()) && isU(difference.getRhs()) &&
-      matchPattern(rhs, m_ConstantInt(&limit)))
-    form.window = limit.getSExtValue() + (orEqual ? 1 : 0);
+bool isIdentity(Region &score) {
+  return score.empty() || score.front().getTerminator()->getOperand(0) ==
+                              Value(score.front().getArgument(0));
 }
 
-/// Looks through the conjuncts of the keep condition.
-void readConjuncts(Value condition, AttentionForm &form) {
-  if (auto both = condition.getDefiningOp<arith::AndIOp>()) {
-    readConjuncts(both.getLhs(), form);
-    return readConjuncts(both.getRhs(), form);
-  }
-  auto compare = condition.getDefiningOp<arith::CmpIOp>();
-  if (!compare)
-    return;
-  Value lhs = compare.getLhs(), rhs = compare.getRhs();
-  switch (compare.getPredicate()) {
-  case arith::CmpIPredicate::sle:
-    return readBound(lhs, rhs, true, form);
-  case arith::CmpIPredicate::slt:
-    return readBound(lhs, rhs, false, form);
-  case arith::CmpIPredicate::sge:
-    return readBound(rhs, lhs, true, form);
-  case arith::CmpIPredicate::sgt:
-    return readBound(rhs, lhs, false, form);
-  default:
-    return;
-  }
-}
-
-bool isIdentityScore(Region &score) {
-  if (score.empty())
-    return true;
-  Block &body = score.front();
-  return body.getTerminator()->getOperand(0) == Value(body.getArgument(0));
-}
-
-/// (b,g,r,t,u) of an extra: one that varies with a key and with a query would
-/// be a read per pair.
-bool readsPairs(AffineMap map) {
-  bool byKey = false, byRow = false;
-  for (unsigned i = 0; i < map.getNumResults(); ++i) {
-    byKey |= map.getDimPosition(i) == 4;
-    byRow |= map.getDimPosition(i) == 2 || map.getDimPosition(i) == 3;
-  }
-  return byKey && byRow;
+/// The score's block with the derivatives that a gradient needs.
+template <typename Op> LogicalResult readScore(Op op, AttentionForm &form) {
+  if (isIdentity(op.getScore()))
+    return success();
+  SmallVector<unsigned> by;
+  if (std::is_same_v<Op, AttentionGradOp>)
+    by.push_back(0);
+  for (int64_t n : form.extraGrads)
+    by.push_back(3 + n);
+  form.score = std::make_shared<Region>();
+  return scoreWithSlopes(op.getScore(), by, *form.score);
 }
 
 template <typename Op>
@@ -83,6 +38,8 @@ FailureOr<AttentionForm> readForm(KernelOp kernel, Op op) {
                      .extras = op.getExtras(),
                      .maps = {},
                      .keep = &op.getKeep(),
+                     .score = {},
+                     .extraGrads = {},
                      .scale = float(op.getScale().convertToDouble()),
                      .batches = q[0],
                      .queries = q[1],
@@ -94,22 +51,35 @@ FailureOr<AttentionForm> readForm(KernelOp kernel, Op op) {
                      .keyBlock = std::min(v[1], kMostKeys)};
   for (AffineMap map : op.getExtraMaps().template getAsValueRange<AffineMapAttr>())
     form.maps.push_back(map);
-  if (!isIdentityScore(op.getScore()))
-    return kernel.emitError("the CPU target has no attention with a score "
-                            "text yet; leave score out");
-  if (llvm::any_of(form.maps, readsPairs))
-    return kernel.emitError("the CPU target's attention reads no value that "
-                            "varies with both the query and the key");
+  if constexpr (std::is_same_v<Op, AttentionGradOp>)
+    form.extraGrads = op.getExtraGrads();
+  else
+    form.sink = op.getSink();
+  if (failed(readScore(op, form)))
+    return failure();
+  for (unsigned n = 0; n < form.extras.size(); ++n)
+    if (form.extraKind(n) == ExtraKind::Pair &&
+        elementOf(form.extras[n]).getIntOrFloatBitWidth() != 32)
+      return kernel.emitError("the CPU target's attention reads a value by "
+                              "query and key only as f32 or i32");
   for (Value operand : {form.query, form.key, form.value})
     if (!elementOf(operand).isF32())
       return kernel.emitError("the CPU target's attention expects f32, not ")
              << elementOf(operand);
-  if (!form.keep->empty())
-    readConjuncts(form.keep->front().getTerminator()->getOperand(0), form);
+  form.bounds = keepBounds(op.getKeep());
   return form;
 }
 
 } // namespace
+
+ExtraKind AttentionForm::extraKind(unsigned extra) const {
+  AffineMap map = maps[extra];
+  bool byKey = map.isFunctionOfDim(4),
+       byRow = map.isFunctionOfDim(2) || map.isFunctionOfDim(3);
+  if (byKey)
+    return byRow ? ExtraKind::Pair : ExtraKind::Key;
+  return ExtraKind::Row;
+}
 
 FailureOr<AttentionForm> attentionForm(KernelOp kernel) {
   Operation *found = nullptr;

@@ -82,7 +82,8 @@ void Forward::emitScores(Value from, Value count) {
               });
 }
 
-/// Drops what is not kept; the maximum so far of each row.
+/// Applies the score text and drops what is not kept; the maximum so far of
+/// each row.
 SmallVector<Value> Forward::emitMaxima(Value from, Value count) {
   SmallVector<Value> maxima;
   for (int64_t v = 0; v < kRowVectors; ++v)
@@ -90,11 +91,14 @@ SmallVector<Value> Forward::emitMaxima(Value from, Value count) {
   auto step = [&](Value u, ValueRange before) {
     SmallVector<Value> after;
     for (int64_t v = 0; v < kRowVectors; ++v) {
-      Value score = load(at(scores, u, v));
-      if (Value kept = code.keeps(emit.add(from, u), v)) {
+      Value score = load(at(scores, u, v)), key = emit.add(from, u);
+      if (form.score)
+        score = code.scored(score, key, v)[0];
+      Value kept = code.keeps(key, v);
+      if (kept)
         score = select(kept, score, lanesOf(emit, kNone));
+      if (kept || form.score)
         emit.store(score, at(scores, u, v));
-      }
       Value more = compare(arith::CmpFPredicate::OGT, score, before[v]);
       after.push_back(select(more, score, before[v]));
     }
@@ -203,8 +207,9 @@ void Forward::emitTile(Value tile) {
       emit.store(emit.zero(lanes), at(output, c, v));
   });
   for (int64_t v = 0; v < kRowVectors; ++v) {
-    emit.store(emit.zero(lanes), at(sums, v));
-    emit.store(lanesOf(emit, kNone), at(most, v));
+    // A sink is there from the start: a score of weight exp(0).
+    emit.store(form.sink ? lanesOf(emit, 1) : emit.zero(lanes), at(sums, v));
+    emit.store(form.sink ? code.sinks(v) : lanesOf(emit, kNone), at(most, v));
   }
   code.overKeys([&](Value from, Value count) { addKeys(from, count); });
   finish();

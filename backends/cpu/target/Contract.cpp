@@ -14,11 +14,28 @@ using namespace mlir;
 namespace ltc::cpu {
 namespace {
 
-constexpr int64_t kRowBlock = 512;       ///< rows of a tile, about
+constexpr int64_t kRowBlock = 1024;      ///< rows of a tile at most,
+constexpr int64_t kLeastRows = 256;      ///< and at least, where rows make
+constexpr int64_t kTiles = 16;           ///< up to so many tiles
 constexpr int64_t kPackedFloats = 1 << 17; ///< of a tile's panels: half of L2
 constexpr int64_t kMaxK = 1536;          ///< longer sums go by blocks of k
 constexpr int64_t kPackedRows = 64;
 constexpr int64_t kUnroll = 4;
+constexpr int64_t kAhead = 8; ///< k that packing prefetches, rows apart
+
+/// Blocks of at most `most`, in multiples of `step`, that fill `size` with the
+/// least left over: the last tile is not a small one.
+int64_t evenBlock(int64_t size, int64_t step, int64_t most) {
+  int64_t steps = llvm::divideCeil(size, step);
+  int64_t widest = std::clamp<int64_t>(most / step, 1, steps), best = widest;
+  auto filled = [&](int64_t width) {
+    return llvm::divideCeil(steps, width) * width;
+  };
+  for (int64_t width = widest; 2 * width >= widest; --width)
+    if (filled(width) < filled(best))
+      best = width;
+  return best * step;
+}
 
 class Contract {
 public:
@@ -65,6 +82,9 @@ private:
   int64_t packedRows() const {
     bool wide = rowsPacked() && plan_.m.a == 1;
     return wide ? std::max(rows, kPackedRows / rows * rows) : rows;
+  }
+  int64_t ahead(int64_t Axis::*stride) const {
+    return kAhead * (plan_.k.back().*stride);
   }
   bool blockedK() const { return kBlock < plan_.kSize(); }
 
@@ -129,11 +149,15 @@ void Contract::chooseBlocks() {
   kBlock = plan_.k.size() == 1 && plan_.kSize() > kMaxK ? kMaxK / 2
                                                         : plan_.kSize();
   int64_t step = vectors * kLanes;
-  nBlock = std::clamp<int64_t>(kPackedFloats / kBlock / step * step, step,
-                               llvm::alignTo(n, step));
-  int64_t blocks = llvm::divideCeil(n, nBlock); // of about the same width
-  nBlock = llvm::alignTo(llvm::divideCeil(n, blocks), step);
-  mBlock = llvm::alignTo(std::min(plan_.m.size, kRowBlock), packedRows());
+  nBlock = evenBlock(n, step, kPackedFloats / kBlock);
+  int64_t others = llvm::divideCeil(n, nBlock);
+  for (const Axis &axis : plan_.outer)
+    others *= axis.size;
+  int64_t rowTiles =
+      std::min<int64_t>(llvm::divideCeil(kTiles, others),
+                        llvm::divideCeil(plan_.m.size, kLeastRows));
+  int64_t most = llvm::divideCeil(plan_.m.size, rowTiles) + rows;
+  mBlock = evenBlock(plan_.m.size, packedRows(), std::min(kRowBlock, most));
   mTiles = llvm::divideCeil(plan_.m.size, mBlock);
   nTiles = llvm::divideCeil(n, nBlock);
 }
@@ -208,6 +232,8 @@ void Contract::packPanel(Value n, Value packed, Value k0, Value kCount,
         emit.at(packed, f32, emit.mul(k, vectors * kLanes));
     for (int64_t v = 0; v < used; ++v) {
       Value column = emit.add(n, v * kLanes);
+      if (plan_.n.b == 1)
+        emit.prefetch(emit.at(row, f32, emit.add(column, ahead(&Axis::b))));
       Value mask;
       if (ragged)
         mask = emit.maskBelow(arith::SubIOp::create(
@@ -272,6 +298,8 @@ void Contract::packRows(Value m, int64_t span, Value k0, Value kCount) {
                 emit.add(kOffset(emit, plan_.k, emit.add(k0, k), &Axis::a),
                          emit.mul(m, plan_.m.a)));
     Value to = emit.at(packedA, f32, emit.mul(k, rows));
+    for (int64_t i = 0; plan_.m.a == 1 && i < span; i += kLanes)
+      emit.prefetch(emit.at(from, f32, emit.i64(i + ahead(&Axis::a))));
     for (int64_t i = 0; i < span;) {
       int64_t count = plan_.m.a == 1 ? std::min(rows, span - i) : 1;
       Type piece = count == 1 ? f32 : Type(Emitter::lanes(f32, count));

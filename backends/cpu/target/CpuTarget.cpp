@@ -63,8 +63,9 @@ public:
     return lowerPointwise(kernel, into);
   }
 
-  FailureOr<std::vector<char>> link(ModuleOp lowered) override {
-    return linkNative(lowered);
+  FailureOr<std::vector<char>> link(ModuleOp lowered,
+                                    TimingScope &timing) override {
+    return linkNative(lowered, timing);
   }
 };
 

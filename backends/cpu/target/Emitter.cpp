@@ -102,6 +102,10 @@ Value Emitter::loadMasked(VectorType type, Value pointer, Value mask) {
                                     zero(type),
                                     uint32_t(bytesOf(type.getElementType())));
 }
+void Emitter::prefetch(Value pointer) {
+  LLVM::Prefetch::create(*this, getLoc(), pointer, /*rw=*/0, /*hint=*/3,
+                         /*cache=*/1);
+}
 void Emitter::storeMasked(Value value, Value pointer, Value mask) {
   LLVM::MaskedStoreOp::create(
       *this, getLoc(), value, pointer, mask,

@@ -38,6 +38,8 @@ public:
   void store(mlir::Value value, mlir::Value pointer);
   mlir::Value loadMasked(mlir::VectorType type, mlir::Value pointer,
                          mlir::Value mask);
+  /// Asks for the cache line at `pointer`, which need not exist.
+  void prefetch(mlir::Value pointer);
   void storeMasked(mlir::Value value, mlir::Value pointer, mlir::Value mask);
   /// Lane l reads element l * stride behind `pointer`; mask may be null.
   mlir::Value loadStrided(mlir::VectorType type, mlir::Value pointer,

@@ -61,7 +61,8 @@ public:
     auto lowered = target->lower(kernel, *native);
     if (failed(lowered))
       return {};
-    auto binary = target->link(*native);
+    mlir::TimingScope untimed;
+    auto binary = target->link(*native, untimed);
     if (failed(binary))
       return {};
     int file = memfd_create("kernel", 0);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // From native functions in MLIR to an ELF shared object: LLVM dialect, LLVM
-// IR, one object file for x86-64-v4, linked by lld in this process.
+// IR, an object file for x86-64-v4, linked by lld in this process. Functions
+// know nothing of each other: each is compiled alone, on the context's threads,
+// and the order of the objects is that of the functions.
 #include "backends/cpu/target/Lowering.h"
 #include "backends/cpu/target/MathPatterns.h"
 #include "lld/Common/Driver.h"
@@ -8,6 +10,7 @@
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/TargetRegistry.h"
+#include "llvm/Object/ArchiveWriter.h"
 #include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FileUtilities.h"
@@ -17,6 +20,7 @@
 #include "llvm/TargetParser/Triple.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Math/Transforms/Passes.h"
+#include "mlir/IR/Threading.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
@@ -52,8 +56,21 @@ struct ExpandMath : PassWrapper<ExpandMath, OperationPass<>> {
   }
 };
 
+/// Puts each function into a module of its own inside `module`.
+SmallVector<ModuleOp> split(ModuleOp module) {
+  SmallVector<ModuleOp> parts;
+  OpBuilder b = OpBuilder::atBlockEnd(module.getBody());
+  for (auto function :
+       llvm::to_vector(module.getOps<LLVM::LLVMFuncOp>())) {
+    parts.push_back(ModuleOp::create(b, function.getLoc()));
+    function->moveBefore(parts.back().getBody(), parts.back().getBody()->end());
+  }
+  return parts;
+}
+
 LogicalResult toLlvmDialect(ModuleOp module) {
-  PassManager passes(module.getContext());
+  PassManager whole(module.getContext());
+  OpPassManager &passes = whole.nest<ModuleOp>();
   passes.addPass(std::make_unique<ExpandMath>());
   passes.addPass(createCanonicalizerPass());
   passes.addPass(createCSEPass());
@@ -65,7 +82,7 @@ LogicalResult toLlvmDialect(ModuleOp module) {
   passes.addPass(createReconcileUnrealizedCastsPass());
   passes.addPass(createCanonicalizerPass());
   passes.addPass(createCSEPass());
-  return passes.run(module);
+  return whole.run(module);
 }
 
 std::unique_ptr<llvm::TargetMachine> makeTargetMachine(std::string &problem) {
@@ -114,28 +131,61 @@ void optimise(llvm::Module &module, llvm::TargetMachine &machine) {
       .run(module, modules);
 }
 
-FailureOr<std::vector<char>> linkObject(ModuleOp module,
-                                        llvm::StringRef object) {
+/// Machine code of one function.
+FailureOr<std::string> compilePart(ModuleOp part) {
+  std::string problem;
+  auto machine = makeTargetMachine(problem);
+  if (!machine)
+    return part.emitError("LLVM has no x86-64 code generator: ") << problem;
+  llvm::LLVMContext context;
+  auto translated = translateModuleToLLVMIR(part, context);
+  if (!translated)
+    return failure();
+  translated->setTargetTriple(llvm::Triple(kTriple));
+  translated->setDataLayout(machine->createDataLayout());
+  optimise(*translated, *machine);
+  llvm::SmallVector<char> object;
+  llvm::raw_svector_ostream stream(object);
+  llvm::legacy::PassManager emission;
+  if (machine->addPassesToEmitFile(emission, stream, nullptr,
+                                   llvm::CodeGenFileType::ObjectFile))
+    return part.emitError("LLVM cannot write x86-64 object files");
+  emission.run(*translated);
+  return std::string(object.begin(), object.end());
+}
+
+/// Objects as one archive for lld: a file each would be a file too many.
+LogicalResult writeArchive(ModuleOp module, ArrayRef<std::string> objects,
+                           StringRef path) {
+  std::vector<llvm::NewArchiveMember> members;
+  for (auto [n, object] : llvm::enumerate(objects))
+    members.emplace_back(llvm::MemoryBufferRef(object, "kernel"));
+  if (auto error = llvm::writeArchive(path, members,
+                                      llvm::SymtabWritingMode::NormalSymtab,
+                                      llvm::object::Archive::K_GNU,
+                                      /*Deterministic=*/true, /*Thin=*/false))
+    return module.emitError("cannot write ")
+           << path << ": " << llvm::toString(std::move(error));
+  return success();
+}
+
+FailureOr<std::vector<char>> linkObjects(ModuleOp module,
+                                         ArrayRef<std::string> objects) {
   SmallString<128> input, output;
-  if (llvm::sys::fs::createTemporaryFile("ltc-kernels", "o", input) ||
+  if (llvm::sys::fs::createTemporaryFile("ltc-kernels", "a", input) ||
       llvm::sys::fs::createTemporaryFile("ltc-kernels", "so", output))
     return module.emitError("cannot create a temporary file to link kernels");
   llvm::FileRemover removeInput(input), removeOutput(output);
-  {
-    std::error_code problem;
-    llvm::raw_fd_ostream stream(input, problem);
-    stream << object;
-    stream.close();
-    if (problem || stream.has_error())
-      return module.emitError("cannot write ") << input.str();
-  }
+  if (failed(writeArchive(module, objects, input)))
+    return failure();
   std::string said;
   llvm::raw_string_ostream errors(said);
   const char *arguments[] = {"ld.lld",        "-shared",
                              "--no-undefined", "--build-id=none",
                              "-z",            "noexecstack",
-                             "--hash-style=gnu", "-o",
-                             output.c_str(),  input.c_str()};
+                             "--hash-style=gnu", "--threads=1",
+                             "-o",            output.c_str(),
+                             "--whole-archive", input.c_str()};
   lld::Result result = lld::lldMain(arguments, llvm::outs(), errors,
                                     {{lld::Gnu, &lld::elf::link}});
   if (result.retCode != 0)
@@ -149,30 +199,29 @@ FailureOr<std::vector<char>> linkObject(ModuleOp module,
 
 } // namespace
 
-FailureOr<std::vector<char>> linkNative(ModuleOp module) {
+FailureOr<std::vector<char>> linkNative(ModuleOp module, TimingScope &timing) {
   registerBuiltinDialectTranslation(*module.getContext());
   registerLLVMDialectTranslation(*module.getContext());
+  SmallVector<ModuleOp> parts = split(module);
+  TimingScope lowering = timing.nest("kernels to the LLVM dialect");
   if (failed(toLlvmDialect(module)))
     return failure();
-  std::string problem;
-  auto machine = makeTargetMachine(problem);
-  if (!machine)
-    return module.emitError("LLVM has no x86-64 code generator: ") << problem;
-  llvm::LLVMContext context;
-  auto translated = translateModuleToLLVMIR(module, context);
-  if (!translated)
+  lowering.stop();
+  TimingScope generation = timing.nest("kernels to machine code");
+  std::vector<std::string> objects(parts.size());
+  LogicalResult compiled = failableParallelForEachN(
+      module.getContext(), 0, parts.size(), [&](size_t n) -> LogicalResult {
+        auto object = compilePart(parts[n]);
+        if (failed(object))
+          return failure();
+        objects[n] = std::move(*object);
+        return success();
+      });
+  if (failed(compiled))
     return failure();
-  translated->setTargetTriple(llvm::Triple(kTriple));
-  translated->setDataLayout(machine->createDataLayout());
-  optimise(*translated, *machine);
-  llvm::SmallVector<char> object;
-  llvm::raw_svector_ostream stream(object);
-  llvm::legacy::PassManager emission;
-  if (machine->addPassesToEmitFile(emission, stream, nullptr,
-                                   llvm::CodeGenFileType::ObjectFile))
-    return module.emitError("LLVM cannot write x86-64 object files");
-  emission.run(*translated);
-  return linkObject(module, StringRef(object.data(), object.size()));
+  generation.stop();
+  TimingScope linking = timing.nest("link");
+  return linkObjects(module, objects);
 }
 
 } // namespace ltc::cpu

@@ -31,6 +31,7 @@ mlir::OperandRange yields(KernelOp kernel);
 
 /// Lowers to machine code and links an ELF shared object without undefined
 /// symbols.
-mlir::FailureOr<std::vector<char>> linkNative(mlir::ModuleOp module);
+mlir::FailureOr<std::vector<char>> linkNative(mlir::ModuleOp module,
+                                              mlir::TimingScope &timing);
 
 } // namespace ltc::cpu

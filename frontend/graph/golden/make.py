@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import torch
 import torch.nn.functional as F
 from transformers import (GPT2Config, GPT2LMHeadModel, LlamaConfig,
-                          LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM)
+                          LlamaForCausalLM, MistralConfig, MistralForCausalLM,
+                          Qwen2Config, Qwen2ForCausalLM)
 from transformers.optimization import (
     get_constant_schedule_with_warmup, get_cosine_with_min_lr_schedule_with_warmup,
     get_linear_schedule_with_warmup)
@@ -112,6 +113,19 @@ def models():
         head_dim=4, tie_word_embeddings=True, **common)), 0.1
     yield "qwen2", Qwen2ForCausalLM(Qwen2Config(
         head_dim=4, tie_word_embeddings=True, **common)), 0.0
+    yield "mistral", MistralForCausalLM(MistralConfig(
+        head_dim=4, sliding_window=3, **common)), 0.0
+    wide = dict(common, head_dim=8, attention_bias=True, mlp_bias=True)
+    del wide["rope_theta"]
+    # Angles of all three kinds: kept, between, slowed.
+    yield "llama3", LlamaForCausalLM(LlamaConfig(
+        rope_parameters=dict(
+            rope_type="llama3", rope_theta=1e4, factor=8.0, low_freq_factor=1.0,
+            high_freq_factor=4.0, original_max_position_embeddings=64),
+        **wide)), 0.0
+    yield "llama_linear", LlamaForCausalLM(LlamaConfig(
+        rope_parameters=dict(rope_type="linear", rope_theta=1e4, factor=4.0),
+        **wide)), 0.0
     yield "gpt2", GPT2LMHeadModel(GPT2Config(
         vocab_size=11, n_embd=8, n_layer=2, n_head=2, n_positions=6,
         n_inner=12, resid_pdrop=0, embd_pdrop=0, attn_pdrop=0,
@@ -170,4 +184,5 @@ def main():
         out.write("\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

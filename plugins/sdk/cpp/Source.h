@@ -5,23 +5,11 @@
 // std::exception; what it says reaches the user.
 #pragma once
 #include "plugins/sdk/Data.h"
-#include <cstdio>
-#include <exception>
+#include "plugins/sdk/cpp/Guard.h"
 #include <string>
 #include <string_view>
 
 namespace ltc::sdk {
-
-template <typename Body> int guarded(LtcDataError *error, Body body) {
-  try {
-    body();
-    return 0;
-  } catch (const std::exception &problem) {
-    if (error && error->text && error->capacity)
-      std::snprintf(error->text, error->capacity, "%s", problem.what());
-    return 1;
-  }
-}
 
 template <typename T> const LtcSourceApi *sourceApi() {
   static const LtcSourceApi api = {

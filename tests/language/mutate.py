@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Do the golden tests notice a wrong text? Changes one operator, sign,
+comparison, dimension or epsilon of each text at a time and expects its test to
+fail: mutate.py TEST [--all] [NAME...], TEST the LtcLanguageTest program. Without
+--all, the first change of each kind. Survivors are printed; then it fails."""
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+# Kind, what, by what. Operators stand between spaces, as the texts write them.
+CHANGES = [
+    ("operator", r" \* ", " / "), ("operator", r" / ", " * "),
+    ("operator", r"\^2\b", "^3"),
+    ("sign", r" \+ ", " - "), ("sign", r" - ", " + "),
+    ("sign", r"(?<=[,^(] )-(?=[\w(])|(?<=\^)-(?=[\w(])|(?<=\()-(?=[\w(])", ""),
+    ("comparison", r" <= ", " < "), ("comparison", r" < ", " <= "),
+    ("comparison", r" == ", " != "),
+    ("dimension", r"index\[t\]", "index[u]"),
+    ("dimension", r"\bsum\[(\w+)\]", r"mean[\1]"),
+    ("dimension", r"\bsoftmax\[u\]", "softmax[t]"),
+    ("dimension", r"^(  )(\w+), (\w+)(?=.* = )", r"\1\3, \2"),
+    ("epsilon", r"\beps = (\d)e-(\d)\b", r"eps = \1e-3"),
+]
+# In declarations of parameters: the order in the file.
+DECLARED = [("dimension", r"\((\w+) (\w+)\)", r"(\2 \1)"),
+            ("dimension", r"\((\w+) (\(.*?\))\)", r"(\2 \1)")]
+
+
+def mutations(text):
+    """(kind, line number, changed line, changed text) one at a time."""
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        code = line.split("#")[0]
+        if re.match(r"\s*(input|dim|assert|use)\b", code):
+            continue
+        declared = re.match(r"\s*param\b", code)
+        if declared:
+            code = code.split(" init ")[0]
+        for kind, what, by in DECLARED if declared else CHANGES:
+            for match in re.finditer(what, code):
+                changed = (code[:match.start()] + match.expand(by)
+                           + code[match.end():])
+                after = changed + line[len(code):]
+                yield (kind, number + 1, after.strip(),
+                       "\n".join(lines[:number] + [after] + lines[number + 1:]))
+
+
+def passes(test, folder, name):
+    for claim in ("givesPyTorchsLossAndLogits", "givesPyTorchsGradients"):
+        result = subprocess.run(
+            [test, f"--gtest_filter=Texts/Language.{claim}/{name}",
+             "--gtest_brief=1"], cwd=folder, capture_output=True)
+        if result.returncode:
+            return False
+    return True
+
+
+def chosen(text, everything):
+    seen = set()
+    for mutation in mutations(text):
+        if everything or mutation[0] not in seen:
+            yield mutation
+        seen.add(mutation[0])
+
+
+def main():
+    test = os.path.abspath(sys.argv[1])
+    names = [a for a in sys.argv[2:] if not a.startswith("--")]
+    names = names or sorted(
+        name[:-5] for name in os.listdir(os.path.join(HERE, "golden"))
+        if name.endswith(".json"))
+    survivors = count = 0
+    with tempfile.TemporaryDirectory() as top:
+        folder = os.path.join(top, "language")
+        shutil.copytree(HERE, folder)
+        for name in names:
+            path = os.path.join(folder, name + ".ltc")
+            with open(path) as file:
+                text = file.read()
+            if not passes(test, folder, name):
+                sys.exit(f"{name}.ltc fails its test before any change")
+            for kind, line, after, changed in chosen(text, "--all" in sys.argv):
+                with open(path, "w") as file:
+                    file.write(changed)
+                count += 1
+                if passes(test, folder, name):
+                    survivors += 1
+                    print(f"{name}.ltc:{line}: survived ({kind}): {after}")
+            with open(path, "w") as file:
+                file.write(text)
+    print(f"{count} changes of {len(names)} texts, {survivors} survived")
+    sys.exit(survivors > 0)
+
+
+main()
