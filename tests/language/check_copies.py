@@ -15,8 +15,8 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LIBRARY = os.path.join(HERE, "..", "..", "plugins", "architectures")
-GATE = "{}silu(h @ w_gate)"
-SOFT_GATE = "{}softmax[ffn](h @ w_gate)"
+GATE = "{}silu(gate)"
+SOFT_GATE = "{}softmax[ffn](gate)"
 
 
 def kernels(ltc, spec, folder):

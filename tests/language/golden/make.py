@@ -59,6 +59,7 @@ def local_global():
         layer_types=["sliding_attention"] * 5 + ["full_attention"],
         sliding_window=3, query_pre_attn_scalar=5, attn_logit_softcapping=2.0,
         final_logit_softcapping=3.0, hidden_activation="gelu_pytorch_tanh",
+        pad_token_id=None,  # 0 is a token here: its row has a gradient
         rms_norm_eps=1e-6, rope_theta=1e4)
     return (dict(SIZES, layers=6, window=3, query_size=5, cap=2, final_cap=3),
             tf.Gemma2ForCausalLM(config), lambda name: False)
