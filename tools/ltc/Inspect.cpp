@@ -147,30 +147,14 @@ json toJson(const artifact::ArtifactT &table) {
   return out;
 }
 
-/// Bytes of each of the optimizer's states; what parameters share counts once.
-void printStates(const artifact::ArtifactT &table) {
-  std::map<std::string, std::map<uint64_t, uint64_t>> states;
-  for (const auto &parameter : table.parameters)
-    for (const auto &state : parameter->states) {
-      const artifact::BufferT &buffer = *table.buffers[state->buffer];
-      states[state->name][buffer.offset] = buffer.bytes;
-    }
-  for (const auto &[name, places] : states) {
-    uint64_t bytes = 0;
-    for (const auto &[offset, size] : places)
-      bytes += size;
-    std::printf("    %-10s %12s   of the optimizer\n", name.c_str(),
-                shortBytes(double(bytes)).c_str());
-  }
-}
-
 void printMemory(const artifact::ArtifactT &table) {
   std::printf("memory by class (ltc plan counts all of a run)\n");
   for (const auto &arena : table.arenas)
     if (arena->bytes)
       std::printf("  %-12s %12s\n", name(arena->class_),
                   shortBytes(double(arena->bytes)).c_str());
-  printStates(table);
+  if (std::string states = statesText(table); !states.empty())
+    std::printf("  state holds  %s\n", states.c_str());
 }
 
 void inspect(const std::string &path, bool asJson) {
@@ -200,6 +184,23 @@ void inspect(const std::string &path, bool asJson) {
 }
 
 } // namespace
+
+std::string statesText(const artifact::ArtifactT &table) {
+  std::map<std::string, std::map<uint64_t, uint64_t>> states;
+  for (const auto &parameter : table.parameters)
+    for (const auto &state : parameter->states) {
+      const artifact::BufferT &buffer = *table.buffers[state->buffer];
+      states[state->name][buffer.offset] = buffer.bytes;
+    }
+  std::string text;
+  for (const auto &[name, places] : states) {
+    uint64_t bytes = 0;
+    for (const auto &[offset, size] : places)
+      bytes += size;
+    text += (text.empty() ? "" : ", ") + name + " " + shortBytes(double(bytes));
+  }
+  return text;
+}
 
 void addInspect(CLI::App &app) {
   auto path = std::make_shared<std::string>();
