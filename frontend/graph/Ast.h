@@ -35,7 +35,8 @@ struct BracketItem {
   enum Kind { Value, Rest, Rename, Gather } kind = Value;
   ExprPtr value;    ///< Value, Gather: an expression; a bare name may be a dim
   std::string to;   ///< Rename: the new name
-  std::string from; ///< Rename: the old name; Gather: the table's dimension
+  std::string from; ///< Rename: the old name; Gather: the table's dimension;
+                    ///< Rest: the pattern's name for it, or empty
   Place place;
 };
 
@@ -73,7 +74,7 @@ struct ParameterDecl {
   ExprPtr initial;      ///< default; null: required
   std::string type;     ///< after ':', e.g. model, example
   std::string config;   ///< configuration key (`as`)
-  bool isStatic = false; ///< of a block: known when compiling
+  bool isStatic = false; ///< known when compiling: structure, not a scalar
   Place place;
 };
 
@@ -95,6 +96,7 @@ struct Stmt {
     Block,   ///< function
     State,   ///< state names: type init value
     Project, ///< project weight = value
+    Evaluate, ///< evaluate with value
   } kind = Assign;
   Place place;
   std::string name, text;
@@ -134,6 +136,7 @@ struct Function {
   Body body;
   struct Clause {
     std::vector<DimSpec> pattern;
+    ExprPtr condition; ///< on role, decays, sizes and settings; or null
     Body body;
     Place place;
   };

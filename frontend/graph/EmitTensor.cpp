@@ -17,13 +17,18 @@ static Dims without(const Dims &dims, const Dims &removed) {
 
 NodePtr Emit::reduce(ReduceKind kind, NodePtr node, const Dims &over,
                      Place place) {
-  // Reduced dimensions go last: a row reduction for every target.
+  // Reduced dimensions go last, a row reduction for every target, unless they
+  // lead in what is read: then nothing is permuted.
   Dims rest = without(node->dims, over), order = rest;
   order.insert(order.end(), over.begin(), over.end());
-  bool leading = node->kind == Node::Leaf &&
-                 Dims(node->dims.begin(), node->dims.begin() + over.size()) ==
-                     over;
-  NodePtr x = leading ? node : materialise(node, order);
+  std::vector<NodePtr> leaves;
+  collectLeaves(node, leaves);
+  bool leading =
+      Dims(node->dims.begin(), node->dims.begin() + over.size()) == over &&
+      llvm::any_of(leaves, [&](const NodePtr &leaf) {
+        return leaf->dims == node->dims;
+      });
+  NodePtr x = materialise(node, leading ? Dims() : order);
   SmallVector<int64_t> dims;
   for (auto [n, dim] : llvm::enumerate(x->dims))
     if (contains(over, dim))

@@ -155,6 +155,10 @@ std::vector<BracketItem> Parser::brackets() {
     item.place = peek().place;
     if (accept("..")) {
       item.kind = BracketItem::Rest;
+    } else if (peek().kind == Token::Name && is("..", 1)) {
+      item.kind = BracketItem::Rest;
+      item.from = take().text;
+      take();
     } else if (peek().kind == Token::Name && is("for", 1)) {
       item.kind = BracketItem::Rename;
       item.to = take().text;

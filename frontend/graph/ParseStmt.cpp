@@ -64,8 +64,26 @@ StmtPtr Parser::statement() {
     return stmt;
   }
   if (is("project") && peek(1).kind == Token::Name)
-    later(place, "'project'", 13);
+    return projection();
+  if (is("evaluate") && is("with", 1)) {
+    take();
+    take();
+    StmtPtr stmt = make(Stmt::Evaluate, place);
+    stmt->value = expression();
+    endStatement();
+    return stmt;
+  }
   return assignment();
+}
+
+StmtPtr Parser::projection() {
+  StmtPtr stmt = make(Stmt::Project, take().place);
+  if (!accept("weight"))
+    refuse(peek().place, "only the weight is projected: project weight = ...");
+  expect("=", "after 'project weight'");
+  stmt->value = expression();
+  endStatement();
+  return stmt;
 }
 
 StmtPtr Parser::loop() {
@@ -157,7 +175,7 @@ StmtPtr Parser::states() {
     target.place = peek().place;
     target.name = expectName("a state's name").text;
     if (is("["))
-      later(target.place, "a factored state", 13);
+      target.dims = dims();
     stmt->targets.push_back(target);
   } while (accept(","));
   if (accept(":")) {
@@ -166,8 +184,13 @@ StmtPtr Parser::states() {
       refuse(stmt->place, "a state is f32 in this version of ltc, not " +
                               stmt->text);
   }
-  if (accept("init"))
-    stmt->value = postfix();
+  if (accept("init")) {
+    Place start = peek().place;
+    stmt->name = expectName("zeros or weight").text;
+    if (stmt->name != "zeros" && stmt->name != "weight")
+      refuse(start, "a state starts as zeros or as the weight: init zeros, "
+                    "init weight");
+  }
   endStatement();
   return stmt;
 }

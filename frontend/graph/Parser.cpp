@@ -68,7 +68,7 @@ DimSpec Parser::dimSpec() {
     return group();
   spec.name = expectName("the name of a dimension").text;
   if (accept("..")) // batch.. in an optimizer's pattern
-    later(spec.place, "a named rest of dimensions", 13);
+    spec.kind = DimSpec::Rest;
   if (accept(":")) {
     spec.kind = DimSpec::Ragged;
     spec.owner = spec.name;
@@ -225,6 +225,8 @@ std::shared_ptr<Function> Parser::optimizer() {
     clause.place = take().place;
     expect("weight", "after 'on'");
     clause.pattern = dims();
+    if (accept("if"))
+      clause.condition = expression();
     clause.body = block();
     result->clauses.push_back(std::move(clause));
     skipNewlines();
@@ -232,7 +234,8 @@ std::shared_ptr<Function> Parser::optimizer() {
   if (result->clauses.empty())
     refuse(peek().place, "an optimizer needs a clause: on weight[..] { ... }");
   if (is("evaluate"))
-    later(peek().place, "'evaluate with'", 13);
+    refuse(peek().place, "'evaluate with' stands inside a clause, whose weight "
+                         "and states it reads");
   return result;
 }
 

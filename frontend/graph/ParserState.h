@@ -96,6 +96,7 @@ private:
   StmtPtr inputs();
   StmtPtr param();
   StmtPtr conditional();
+  StmtPtr projection();
   StmtPtr loop();
   StmtPtr term();
   StmtPtr states();

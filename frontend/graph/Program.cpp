@@ -98,6 +98,10 @@ Tracer::Given Program::given(const TextUse &use, const Function &text) {
     result[setting.name] = value;
   }
   for (const ParameterDecl &decl : text.parameters)
+    for (const Setting &offer : use.offered)
+      if (decl.name == offer.name)
+        result.try_emplace(offer.name, valueOf(offer.text));
+  for (const ParameterDecl &decl : text.parameters)
     if (decl.type.empty() && !decl.initial && !result.count(decl.name))
       throw Refusal{use.place,
                     "'" + text.name + "' needs a value for '" + decl.name +
@@ -147,6 +151,8 @@ Program::scalarSettings(const TextUse &use, const Function &text) {
   };
   return tracer.readSettings(
       text, given(use, text), [&](const ParameterDecl &decl, double value) {
+        if (decl.isStatic)
+          return Value{value};
         return Value{scalar({use.key + "." + decl.name, "", "",
                              "setting " + decl.name + " of " + text.name, value,
                              places(decl.name)})};
@@ -325,6 +331,7 @@ void Program::buildAll() {
   formGroups();
   buildPredict();
   buildApply();
+  buildEvaluation();
   buildInit();
   setAttributes();
 }

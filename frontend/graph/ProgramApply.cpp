@@ -1,77 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// @apply: clipping, the guard, the schedule, and the optimizer's clause over
-// each group of parameters as one flat tensor.
+// @apply: clipping, the guard, the schedule, and the optimizer's clauses
+// (ProgramUpdate.cpp) over the groups of parameters.
 #include "frontend/graph/Program.h"
 
 using namespace mlir;
 
 namespace ltc::graph {
-
-std::vector<std::string> Program::statesOf(const Function::Clause &clause) {
-  std::vector<std::string> names;
-  for (const StmtPtr &stmt : clause.body)
-    if (stmt->kind == Stmt::State)
-      for (const Stmt::Target &target : stmt->targets)
-        names.push_back(target.name);
-  return names;
-}
-
-void Program::formGroups() {
-  busy = &request.optimizer;
-  const Function &optimizer =
-      text(library.optimizers, request.optimizer, "optimizer");
-  const Function::Clause &clause = optimizer.clauses.front();
-  if (clause.pattern.size() != 1 || clause.pattern[0].kind != DimSpec::Rest)
-    refuse(clause.place, "a clause by the file's dimensions (rule 13 of the "
-                         "graph language) is not available in this version of "
-                         "ltc: write on weight[..]");
-  for (bool decays : {true, false}) {
-    Group group{&clause, decays, {}, 0};
-    for (const Parameter &parameter : tracer.parameters)
-      if (parameter.decays == decays) {
-        group.members.push_back(&parameter);
-        group.elements += llvm::alignTo(parameter.elements(), 16);
-      }
-    if (!group.members.empty())
-      groups.push_back(group);
-  }
-}
-
-void Program::applyGroup(size_t index, NodePtr scale, NodePtr ok,
-                         const std::map<std::string, Value> &shared,
-                         std::vector<NodePtr> &results,
-                         std::vector<DictionaryAttr> &binds) {
-  Group &group = groups[index];
-  Dim *flat = tracer.dimNamed("(group " + std::to_string(index) + ")",
-                              group.elements);
-  const Place &place = group.clause->place;
-  std::map<std::string, Value> names = shared;
-  NodePtr weight =
-      argument({{"class", "parameter"}}, Type::F32, {flat}, index);
-  NodePtr gradient =
-      argument({{"class", "gradient"}}, Type::F32, {flat}, index);
-  names["weight"] = Value{weight};
-  names["grad"] =
-      Value{scale ? emit.op("*", {gradient, scale}, place) : gradient};
-  names["decays"] = Value{group.decays};
-  std::map<std::string, NodePtr> old = {{"weight", weight}};
-  for (const std::string &state : statesOf(*group.clause)) {
-    old[state] = argument({{"class", "state"}, {"name", state}}, Type::F32,
-                          {flat}, index);
-    names[state] = Value{old[state]};
-  }
-  std::map<std::string, Value> after =
-      tracer.traceClause(*group.clause, std::move(names));
-  auto keep = [&](const std::string &name, DictionaryAttr attribute) {
-    NodePtr fresh = tracer.node(after[name], place);
-    results.push_back(
-        emit.materialise(emit.op("where", {ok, fresh, old[name]}, place)));
-    binds.push_back(attribute);
-  };
-  keep("weight", bind({{"class", "parameter"}}, index));
-  for (const std::string &state : statesOf(*group.clause))
-    keep(state, bind({{"class", "state"}, {"name", state}}, index));
-}
 
 void Program::buildApply() {
   FuncTrace trace(emit, *module, "apply", request.optimizer.place, false);
@@ -124,10 +58,12 @@ void Program::buildApply() {
   shared.insert(clock.begin(), clock.end());
   shared["lr"] = Value{lr};
 
+  Shared common{scale, ok, nullptr, std::move(shared)};
+  common.first = emit.op("==", {done, emit.constant(0, place)}, place);
   std::vector<NodePtr> results;
   std::vector<DictionaryAttr> binds;
   for (size_t g = 0; g < groups.size(); ++g)
-    applyGroup(g, scale, ok, shared, results, binds);
+    applyGroup(g, common, results, binds);
   auto add = [&](NodePtr node, Type type, DictionaryAttr attribute) {
     results.push_back(emit.materialise(emit.cast(node, type, place)));
     binds.push_back(attribute);

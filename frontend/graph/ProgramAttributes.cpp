@@ -80,7 +80,8 @@ void Program::setAttributes() {
           attributes.push_back(builder.getNamedAttr(key, value));
         return Attribute(builder.getDictionaryAttr(attributes));
       };
-  SmallVector<Attribute> parameters, groupList, states, termList, scalarList;
+  SmallVector<Attribute> parameters, groupList, states, evaluated, termList,
+      scalarList;
   for (const Parameter &parameter : tracer.parameters) {
     int64_t group = 0;
     for (auto [g, candidate] : llvm::enumerate(groups))
@@ -104,9 +105,35 @@ void Program::setAttributes() {
     for (const Parameter *parameter : group.members)
       members.push_back(text(parameter->name));
     groupList.push_back(builder.getArrayAttr(members));
-    for (const std::string &state : statesOf(*group.clause))
-      states.push_back(dictionary({{"group", builder.getI64IntegerAttr(g)},
-                                   {"name", text(state)}}));
+    for (const State &state : group.states) {
+      auto row = [&](const Parameter *parameter) {
+        SmallVector<NamedAttribute> entries = {
+            builder.getNamedAttr("group", builder.getI64IntegerAttr(g)),
+            builder.getNamedAttr("name", text(state.name))};
+        if (parameter)
+          entries.push_back(
+              builder.getNamedAttr("parameter", text(parameter->name)));
+        // A state that has the rest has the dimensions that names range over.
+        bool ranged = !state.dims ||
+                      (!state.dims->empty() &&
+                       state.dims->front().kind == DimSpec::Rest);
+        if (parameter && ranged)
+          entries.push_back(builder.getNamedAttr(
+              "ranges", builder.getI64IntegerAttr(parameter->ranges.size())));
+        if (parameter || (state.dims && state.dims->empty()))
+          entries.push_back(builder.getNamedAttr(
+              "shape", builder.getDenseI64ArrayAttr(stateShape(
+                           group, state, *group.members.front()))));
+        states.push_back(builder.getDictionaryAttr(entries));
+      };
+      if (group.pointwise)
+        row(nullptr);
+      else
+        for (const Parameter *parameter : group.members)
+          row(parameter);
+    }
+    if (evaluateOf(*group.clause))
+      evaluated.push_back(builder.getI64IntegerAttr(g));
   }
   for (auto [term, key] : llvm::zip(terms, termWeights))
     termList.push_back(dictionary({{"name", text(term.name)},
@@ -127,6 +154,8 @@ void Program::setAttributes() {
   op->setAttr("ltc.parameters", builder.getArrayAttr(parameters));
   op->setAttr("ltc.groups", builder.getArrayAttr(groupList));
   op->setAttr("ltc.states", builder.getArrayAttr(states));
+  if (!evaluated.empty())
+    op->setAttr("ltc.evaluated", builder.getArrayAttr(evaluated));
   op->setAttr("ltc.terms", builder.getArrayAttr(termList));
   op->setAttr("ltc.scalars", builder.getArrayAttr(scalarList));
   op->setAttr("ltc.micro_batch", builder.getI64IntegerAttr(request.microBatch));

@@ -119,14 +119,22 @@ void Program::buildInit() {
                                           : known->second);
     binds.push_back(bind({{"class", "parameter"}, {"name", parameter.name}}));
   }
+  // A group's states of one name lie one after another: one fill.
   for (size_t g = 0; g < groups.size(); ++g)
-    for (const std::string &state : statesOf(*groups[g].clause)) {
+    for (const State &state : groups[g].states) {
+      int64_t elements = groups[g].elements;
+      if (!groups[g].pointwise && state.dims) {
+        elements = 1;
+        for (Dim *dim : stateDims(groups[g], state))
+          elements *= dim->size;
+        elements = groups[g].members.size() * llvm::alignTo(elements, 16);
+      }
       NodePtr zero =
           emit.cast(emit.constant(0, model->place), Type::F32, model->place);
-      zero->dims = {tracer.dimNamed("(group " + std::to_string(g) + ")",
-                                    groups[g].elements)};
+      if (!groups[g].pointwise || !state.dims || !state.dims->empty())
+        zero->dims = {tracer.dimNamed("(states)", elements)};
       results.push_back(emit.materialise(zero));
-      binds.push_back(bind({{"class", "state"}, {"name", state}}, g));
+      binds.push_back(bind({{"class", "state"}, {"name", state.name}}, g));
     }
   trace.finish(results, binds);
 }

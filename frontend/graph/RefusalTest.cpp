@@ -165,21 +165,55 @@ TEST(Refusal, ofOptimizers) {
   Request ask = request("llama", tinyLlama());
   ask.optimizer = use("mine", {}, "train.optimizer.mine");
   const Case cases[] = {
-      {"optimizer mine() on weight[batch.., rows, cols] { }",
-       "1:28: a named rest of dimensions (rule 13 of the graph language) is "
-       "not available in this version of ltc"},
       {"optimizer mine() on weight[rows, cols] { weight = weight }",
-       "1:18: a clause by the file's dimensions (rule 13 of the graph language)"
-       " is not available in this version of ltc: write on weight[..]"},
+       "1:11: no clause of 'mine' fits parameter \"model.norm.weight\""
+       "; end with one that fits all: on weight[..] { ... }"},
+      {"optimizer mine() on weight[(a b), c] { }",
+       "1:28: a clause's pattern names the file's dimensions, in which a group "
+       "or a concatenation is one"},
+      {"optimizer mine() on weight[a.., b..] { }",
+       "1:33: a clause's pattern has one rest of dimensions"},
+      {"optimizer mine() on weight[a, a] { }",
+       "1:31: the pattern names 'a' twice"},
+      {"optimizer mine(p = 1) on weight[..] if p > 0 { }",
+       "1:42: a clause's condition reads role, decays, sizes and settings that "
+       "are 'static', true or false"},
+      {"optimizer mine() on weight[..] if role == embeding { }",
+       "1:43: no value or setting is named 'embeding'; did you mean "
+       "'embedding'?"},
       {"optimizer mine() on weight[..] { state r[rows] }",
-       "1:40: a factored state (rule 13 of the graph language) is not "
-       "available in this version of ltc"},
-      {"optimizer mine() on weight[..] { project weight = weight }",
-       "1:34: 'project' (rule 13 of the graph language) is not available in "
-       "this version of ltc"},
+       "1:42: a state's dimensions are those of the clause's pattern"},
+      {"optimizer mine() on weight[batch.., c] { state r[rest..] }",
+       "1:50: the clause's pattern has no 'rest..'"},
+      {"optimizer mine() on weight[..] { state m, m }",
+       "1:43: the name 'm' is taken"},
+      {"optimizer mine() on weight[..] { state lr }",
+       "1:40: the name 'lr' is taken"},
+      {"optimizer mine() on weight[..] { state m: f32 init ones }",
+       "1:52: a state starts as zeros or as the weight: init zeros, init "
+       "weight"},
+      {"optimizer mine() on weight[..] { state n[]: f32 init weight }",
+       "1:40: a state that starts as the weight has its dimensions: write "
+       "state n: f32 init weight"},
+      {"optimizer mine() on weight[..] { if decays { state m } }",
+       "1:46: this stands at the top of a clause, not inside an if or a loop"},
+      {"optimizer mine() on weight[b.., c] { state r[b..]; r = grad }",
+       "1:52: 'r' is stored as r[b = 11], but becomes value[b = 11, c = 8]"},
+      {"optimizer mine() on weight[..] { project m = weight }",
+       "1:42: only the weight is projected: project weight = ..."},
       {"optimizer mine() on weight[..] { }\nevaluate with weight",
-       "2:1: 'evaluate with' (rule 13 of the graph language) is not available "
-       "in this version of ltc"},
+       "2:1: 'evaluate with' stands inside a clause, whose weight and states "
+       "it reads"},
+      {"optimizer mine() on weight[..] { evaluate with lr }",
+       "1:48: no value or setting is named 'lr'"},
+      {"optimizer mine() on weight[..] { evaluate with 1 }",
+       "1:48: 'evaluate with' gives a weight, but is value[]"},
+      {"optimizer mine() on weight[..] { return weight }",
+       "1:18: a clause returns nothing: it stores its states and the weight"},
+      {"optimizer mine() on weight[b.., c] { weight = weight - sum[a..] grad }",
+       "1:60: no rest of dimensions is named 'a..'"},
+      {"optimizer mine(n = 3) on weight[..] { for i in n { } }",
+       "1:48: a loop's count must be a number known when compiling"},
       {"optimizer mine()", "1:17: an optimizer needs a clause: on weight[..] "
                            "{ ... }"},
       {"optimizer mine() on weight[..] { state m: bf16 }",

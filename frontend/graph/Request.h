@@ -20,6 +20,7 @@ struct TextUse {
   std::vector<Setting> settings;
   Place place;
   std::string key; ///< spec key of its settings, e.g. train.optimizer.adamw
+  std::vector<Setting> offered; ///< taken where the text declares them
 };
 
 struct LossUse : TextUse {

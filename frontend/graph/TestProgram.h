@@ -30,17 +30,22 @@ struct TestProgram {
     EXPECT_TRUE(built.module) << built.said;
   }
 
-  /// "x" a parameter, input, scalar or result; "d x" its gradient, "1/x" a
-  /// term's inverse count; "parameter0" a group.
+  /// "w" a parameter, input, scalar or result; "d w" its gradient, "x w" what
+  /// it is evaluated with, "m of w" a state; "1/w" a term's inverse count;
+  /// "parameter0" a group.
   static std::string nameOf(mlir::DictionaryAttr bind) {
     std::string kind = bind.getAs<mlir::StringAttr>("class").str();
     bool grouped = bind.contains("group");
     std::string result = kind == "inverse_count"           ? "1/"
                          : kind == "gradient" && !grouped ? "d "
-                                                          : "";
+                         : kind == "evaluation" && !grouped
+                             ? "x "
+                             : "";
     for (const char *key : {"name", "key"})
       if (auto name = bind.getAs<mlir::StringAttr>(key))
         result += name.str();
+    if (auto parameter = bind.getAs<mlir::StringAttr>("parameter"))
+      result += " of " + parameter.str();
     if (auto group = bind.getAs<mlir::IntegerAttr>("group"))
       result += kind + std::to_string(group.getInt());
     if (!result.empty())

@@ -293,6 +293,9 @@ void Tracer::bindArgument(const ParameterDecl &decl, Value &value,
                       show(x));
   size_t next = open.size() - fresh;
   for (const DimSpec &spec : *decl.dims)
+    if (spec.kind == DimSpec::Rest && !spec.name.empty())
+      callee.rests[spec.name] = Dims(open.begin(), open.begin() + next);
+  for (const DimSpec &spec : *decl.dims)
     if (spec.kind == DimSpec::Name && !callee.dims.count(spec.name))
       callee.dims[spec.name] = open[next++];
   callee.names[decl.name] = Value{x};

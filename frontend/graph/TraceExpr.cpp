@@ -300,9 +300,15 @@ Value Tracer::evaluateReduce(const Expr &expr, Scope &scope) {
                        "are pointwise");
   Dims over;
   for (const BracketItem &item : expr.brackets) {
-    if (item.kind == BracketItem::Rest) {
+    if (item.kind == BracketItem::Rest && item.from.empty()) {
       over = operand->dims;
       break;
+    }
+    if (item.kind == BracketItem::Rest) {
+      for (Dim *dim : needRest(item.from, scope, item.place))
+        if (contains(operand->dims, dim))
+          over.push_back(dim);
+      continue;
     }
     if (!item.value)
       refuse(item.place, "expected the name of a dimension");
@@ -331,6 +337,34 @@ Value Tracer::evaluateReduce(const Expr &expr, Scope &scope) {
                        expr.place)};
 }
 
+NodePtr Tracer::rename(NodePtr value, const BracketItem &item, Scope &scope) {
+  Dim *from = needDim(item.from, scope, item.place);
+  if (!contains(value->dims, from))
+    refuse(item.place, "there is no dimension " + item.from + " in " +
+                           show(value));
+  // A new name in a function or clause is its own, whatever the model's are.
+  bool local = scope.clause || (scope.function &&
+                                scope.function->kind == Function::Plain);
+  Dim *to = local ? ownDim(item.to, scope) : lookupDim(item.to, scope);
+  if (to && contains(value->dims, to))
+    refuse(item.place, "there is a dimension " + item.to + " already in " +
+                           show(value));
+  if (to && to->size != from->size)
+    refuse(item.place, "dimension " + item.to + " has size " +
+                           std::to_string(to->size) + ", " + item.from +
+                           " has " + std::to_string(from->size));
+  if (!to) {
+    to = dimNamed(item.to, from->size);
+    if (local)
+      scope.dims[item.to] = to;
+  }
+  NodePtr tensor = std::make_shared<Node>(*emit.materialise(value));
+  std::replace(tensor->dims.begin(), tensor->dims.end(), from, to);
+  for (Dims &entry : tensor->entries)
+    std::replace(entry.begin(), entry.end(), from, to);
+  return tensor;
+}
+
 /// Behind brackets: a renaming, a gather, or dimensions as a check.
 Value Tracer::evaluateBracket(const Expr &expr, Scope &scope) {
   const Expr &base = *expr.args[0];
@@ -347,23 +381,7 @@ Value Tracer::evaluateBracket(const Expr &expr, Scope &scope) {
     if (item.kind == BracketItem::Rest)
       continue;
     if (item.kind == BracketItem::Rename) {
-      Dim *from = needDim(item.from, scope, item.place);
-      if (!contains(value->dims, from))
-        refuse(item.place, "there is no dimension " + item.from + " in " +
-                               show(value));
-      Dim *to = lookupDim(item.to, scope);
-      if (to && contains(value->dims, to))
-        refuse(item.place, "there is a dimension " + item.to + " already in " +
-                               show(value));
-      if (to && to->size != from->size)
-        refuse(item.place, "dimension " + item.to + " has size " +
-                               std::to_string(to->size) + ", " + item.from +
-                               " has " + std::to_string(from->size));
-      if (!to)
-        to = dimNamed(item.to, from->size);
-      NodePtr tensor = std::make_shared<Node>(*emit.materialise(value));
-      std::replace(tensor->dims.begin(), tensor->dims.end(), from, to);
-      value = tensor;
+      value = rename(value, item, scope);
       continue;
     }
     if (item.kind == BracketItem::Gather) {

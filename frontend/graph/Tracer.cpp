@@ -136,10 +136,16 @@ Dim *Tracer::dimNamed(const std::string &name, int64_t size) {
   return dim.get();
 }
 
-Dim *Tracer::lookupDim(const std::string &name, Scope &scope) {
+Dim *Tracer::ownDim(const std::string &name, Scope &scope) {
   for (Scope *s = &scope; s; s = s->parent)
     if (auto found = s->dims.find(name); found != s->dims.end())
       return found->second;
+  return nullptr;
+}
+
+Dim *Tracer::lookupDim(const std::string &name, Scope &scope) {
+  if (Dim *own = ownDim(name, scope))
+    return own;
   if (auto fixed = fixedDims.find(name); fixed != fixedDims.end())
     return dimNamed(name, fixed->second);
   if (auto known = dimTable.find(name); known != dimTable.end())
@@ -364,13 +370,20 @@ std::optional<Value> Tracer::run(const Stmt &stmt, Scope &scope) {
     scope.blocks[stmt.function->name] = stmt.function;
     return std::nullopt;
   case Stmt::State: // made by the program before the clause runs
-    if (scope.function)
-      refuse(stmt.place, "a state stands in an optimizer's clause");
+  case Stmt::Evaluate: // traced by the program, in a function of its own
+    if (!scope.clause)
+      refuse(stmt.place, stmt.kind == Stmt::State
+                             ? "a state stands in an optimizer's clause"
+                             : "'evaluate with' stands in an optimizer's "
+                               "clause");
     return std::nullopt;
-  case Stmt::Project:
-    break;
+  case Stmt::Project: // runs when the clause is done
+    if (!scope.clause)
+      refuse(stmt.place, "'project' stands in an optimizer's clause");
+    scope.projections.push_back(&stmt);
+    return std::nullopt;
   }
-  refuse(stmt.place, "this statement is not available here");
+  llvm_unreachable("covered switch");
 }
 
 void Tracer::assign(const Stmt &stmt, Scope &scope) {
@@ -459,7 +472,9 @@ void Tracer::assignTo(const Stmt::Target &target, Value value, Scope &scope) {
       Dims order;
       bool rest = false;
       for (const DimSpec &spec : *target.dims) {
-        rest |= spec.kind == DimSpec::Rest;
+        if (spec.kind == DimSpec::Rest && !spec.name.empty())
+          llvm::append_range(order, needRest(spec.name, scope, spec.place));
+        rest |= spec.kind == DimSpec::Rest && spec.name.empty();
         if (Dim *rows = spec.kind == DimSpec::Ragged ? raggedIn(node->dims)
                                                      : nullptr;
             rows && rows->ragged->owner == lookupDim(spec.owner, scope)) {
@@ -492,6 +507,8 @@ void Tracer::assignTo(const Stmt::Target &target, Value value, Scope &scope) {
     }
     value = Value{node};
   }
+  if (scope.clause)
+    scope.assigned[target.name] = target.place;
   scope.names[target.name] = std::move(value);
 }
 
@@ -773,15 +790,6 @@ std::vector<Term> Tracer::traceLoss(const Function &loss,
   if (terms.empty())
     refuse(loss.place, "the loss '" + loss.name + "' has no term");
   return terms;
-}
-
-std::map<std::string, Value>
-Tracer::traceClause(const Function::Clause &clause,
-                    std::map<std::string, Value> names) {
-  Scope scope;
-  scope.names = std::move(names);
-  run(clause.body, scope);
-  return scope.names;
 }
 
 Value Tracer::traceExpression(const Function &function,

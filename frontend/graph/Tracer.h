@@ -93,10 +93,25 @@ public:
   bool dropsTerms = false;  ///< of the model: a prediction has no loss
   /// Terms that the model stated, those of its blocks added up.
   std::vector<Term> modelTerms;
-  /// Runs an optimizer's clause: `names` holds weight, grad, states, ...;
-  /// returns every name's last value.
-  std::map<std::string, Value> traceClause(const Function::Clause &clause,
-                                           std::map<std::string, Value> names);
+  /// What a clause starts from: weight, grad, states, ..., and the dimensions
+  /// that its pattern names.
+  struct ClauseInputs {
+    std::map<std::string, Value> names;
+    std::map<std::string, Dim *> dims;
+    std::map<std::string, Dims> rests; ///< "" for `..`
+  };
+  struct ClauseResults {
+    std::map<std::string, Value> names; ///< every name's last value
+    std::map<std::string, Place> places; ///< where it was assigned
+  };
+  /// Runs an optimizer's clause, then its projection.
+  ClauseResults traceClause(const Function::Clause &clause,
+                            ClauseInputs inputs);
+  /// An expression of a clause by itself.
+  Value traceInClause(const Expr &expr, ClauseInputs inputs);
+  /// Dimensions as a clause spells them: `[batch.., rows]`.
+  static Dims clauseDims(const std::vector<DimSpec> &specs,
+                         const ClauseInputs &inputs);
   Value traceExpression(const Function &function,
                         std::map<std::string, Value> names);
 
@@ -112,11 +127,17 @@ public:
   /// Emits the value as a node (numbers become constants).
   NodePtr node(const Value &value, const Place &place);
   Dim *dimNamed(const std::string &name, int64_t size);
+  /// True if rows of a ragged dimension are dealt out over `dim` (experts).
+  bool ownsRagged(const Dim *dim) const;
 
 private:
   struct Scope {
     std::map<std::string, Value> names;
     std::map<std::string, Dim *> dims;
+    std::map<std::string, Dims> rests; ///< of an optimizer's pattern
+    bool clause = false;               ///< an optimizer's
+    std::vector<const Stmt *> projections;
+    std::map<std::string, Place> assigned; ///< last, in a clause
     Scope *parent = nullptr;        ///< lexical
     const Function *function = nullptr;
     std::map<std::string, std::shared_ptr<Function>> blocks;
@@ -131,6 +152,8 @@ private:
     std::vector<Type> types;
     std::vector<Term> terms; ///< their sums are further results
   };
+
+  static Scope scopeOf(ClauseInputs inputs);
 
   // Statements.
   std::optional<Value> run(const Body &body, Scope &scope);
@@ -190,6 +213,10 @@ private:
 
   // Dimensions.
   Dim *lookupDim(const std::string &name, Scope &scope);
+  Dim *ownDim(const std::string &name, Scope &scope);
+  const Dims &needRest(const std::string &name, Scope &scope,
+                       const Place &place);
+  NodePtr rename(NodePtr value, const BracketItem &item, Scope &scope);
   Dim *needDim(const std::string &name, Scope &scope, const Place &place);
   Dim *needDim(const Expr &expr, Scope &scope);
   Dims inner(const DimSpec &spec, Scope &scope, bool declare);

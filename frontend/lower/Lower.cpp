@@ -70,13 +70,6 @@ private:
   std::set<std::string> seen;
 };
 
-bool has(const graph::TextUse &use, const std::string &name) {
-  for (const graph::Setting &setting : use.settings)
-    if (setting.name == name)
-      return true;
-  return false;
-}
-
 } // namespace
 
 graph::Request makeRequest(const spec::Spec &spec,
@@ -97,10 +90,8 @@ graph::Request makeRequest(const spec::Spec &spec,
     request.losses.push_back(use);
   }
   // A schedule that ends with the run need not say so twice.
-  bool steps = spec.duration.unit == "steps";
-  if (!has(request.schedule, "total") && steps &&
-      request.schedule.name != "constant")
-    request.schedule.settings.push_back(
+  if (spec.duration.unit == "steps")
+    request.schedule.offered.push_back(
         {"total", std::to_string(int64_t(spec.duration.amount)),
          request.schedule.place});
   if (spec.clip)

@@ -63,10 +63,18 @@ static SmallVector<DictionaryAttr> rows(ModuleOp module, StringRef name) {
   return result;
 }
 
+/// True if the group's clause says `evaluate with`.
+static bool isEvaluated(ModuleOp module, int64_t group) {
+  auto list = module->getAttrOfType<ArrayAttr>("ltc.evaluated");
+  return list && llvm::any_of(list, [&](Attribute entry) {
+           return cast<IntegerAttr>(entry).getInt() == group;
+         });
+}
+
 /// One text per meaning; a `kind` of an input does not tell buffers apart.
 static std::string keyOf(DictionaryAttr bind) {
   std::string key = textOf(bind, "class");
-  for (StringRef field : {"name", "key"})
+  for (StringRef field : {"name", "key", "parameter"})
     if (bind.get(field))
       key += ":" + textOf(bind, field);
   if (bind.get("group"))
@@ -116,14 +124,6 @@ LogicalResult Layout::placeParameters() {
   for (DictionaryAttr dict : rows(module, "ltc.parameters"))
     byName[textOf(dict, "name")] = dict;
   auto lists = module->getAttrOfType<ArrayAttr>("ltc.groups");
-  statesOfGroup.resize(lists ? lists.size() : 0);
-  for (DictionaryAttr state : rows(module, "ltc.states")) {
-    uint64_t group = numberOf(state, "group", 0);
-    if (group >= statesOfGroup.size())
-      return module.emitError("ltc.states names group ")
-             << group << ", which ltc.groups lacks";
-    statesOfGroup[group].push_back(textOf(state, "name"));
-  }
   uint64_t at = 0;
   std::map<std::string, Place> places;
   for (Attribute list : lists ? lists : ArrayAttr::get(module.getContext(), {})) {
@@ -141,6 +141,8 @@ LogicalResult Layout::placeParameters() {
     }
     groups.push_back({begin, at - begin});
   }
+  if (failed(placeStates(groups.size())))
+    return failure();
   // Frozen parameters lie behind the groups and have no gradient.
   for (DictionaryAttr dict : rows(module, "ltc.parameters")) {
     std::string name = textOf(dict, "name");
@@ -157,15 +159,59 @@ LogicalResult Layout::placeParameters() {
   return success();
 }
 
+/// By name, then group. A state of the weight's shape is laid out like its
+/// group; one number serves a whole group; any other shape is one place per
+/// parameter, one after another.
+LogicalResult Layout::placeStates(uint64_t groupCount) {
+  statesOfGroup.resize(groupCount);
+  SmallVector<DictionaryAttr> all = rows(module, "ltc.states");
+  std::vector<std::string> names;
+  for (DictionaryAttr state : all) {
+    if (uint64_t(numberOf(state, "group", 0)) >= groupCount)
+      return module.emitError("ltc.states names group ")
+             << numberOf(state, "group", 0) << ", which ltc.groups lacks";
+    if (!llvm::is_contained(names, textOf(state, "name")))
+      names.push_back(textOf(state, "name"));
+  }
+  uint64_t at = 0;
+  for (const std::string &name : names)
+    for (DictionaryAttr state : all) {
+      if (textOf(state, "name") != name)
+        continue;
+      uint64_t group = numberOf(state, "group", 0);
+      StatePlace entry{name, {at, groups[group].bytes}, std::nullopt};
+      if (state.get("shape")) {
+        entry.shape = shapeIn(state);
+        entry.place.bytes = 4;
+        for (int64_t size : *entry.shape)
+          entry.place.bytes *= uint64_t(size);
+        entry.ranges = numberOf(state, "ranges", 0);
+      }
+      at += alignUp(entry.place.bytes);
+      std::string parameter = textOf(state, "parameter");
+      std::vector<StatePlace> &whole = statesOfGroup[group];
+      if (parameter.empty()) {
+        whole.push_back(entry);
+        continue;
+      }
+      statesOfParameter[parameter].push_back(entry);
+      if (whole.empty() || whole.back().name != name)
+        whole.push_back({name, {entry.place.offset, 0}, std::nullopt});
+      whole.back().place.bytes = at - whole.back().place.offset;
+    }
+  return success();
+}
+
 /// A parameter as files know it, or the part of one that has a name there.
 artifact::ParameterT *Layout::addNamed(DictionaryAttr dict, std::string name,
-                                       ArrayRef<int64_t> shape, Place place) {
+                                       ArrayRef<int64_t> shape, Place place,
+                                       int64_t part, int64_t parts) {
   auto parameter = std::make_unique<artifact::ParameterT>();
-  std::string line = textOf(dict, "line");
+  std::string line = textOf(dict, "line"), whole = textOf(dict, "name");
   int64_t group = numberOf(dict, "group", -1);
-  auto add = [&](std::string text, BufferClass kind, uint64_t before = 0) {
-    return addBuffer(std::move(text), kind, DType::f32, shape,
-                     before + place.offset, place.bytes, line);
+  auto add = [&](std::string text, BufferClass kind) {
+    return addBuffer(std::move(text), kind, DType::f32, shape, place.offset,
+                     place.bytes, line);
   };
   parameter->name = name;
   parameter->shape.assign(shape.begin(), shape.end());
@@ -177,17 +223,39 @@ artifact::ParameterT *Layout::addNamed(DictionaryAttr dict, std::string name,
   bool trained = group >= 0 && group < int64_t(groups.size());
   if (trained) {
     parameter->gradient = add("gradient of " + name, BufferClass::gradient);
-    uint64_t whole = groups.back().offset + groups.back().bytes;
-    for (auto [n, state] : llvm::enumerate(statesOfGroup[group])) {
-      auto entry = std::make_unique<artifact::StateT>();
-      entry->name = state;
-      entry->buffer =
-          add(state + " of " + name, BufferClass::state, n * whole);
-      parameter->states.push_back(std::move(entry));
-    }
+    if (isEvaluated(module, group))
+      parameter->evaluation = parameter->gradient;
+    auto own = statesOfParameter.find(whole);
+    for (const StatePlace &state : own == statesOfParameter.end()
+                                       ? statesOfGroup[group]
+                                       : own->second)
+      addState(*parameter, state, place, groups[group], part, parts);
   }
   artifact.parameters.push_back(std::move(parameter));
   return artifact.parameters.back().get();
+}
+
+/// What a part's file shows of a state: its own part, or all of one that is
+/// the same for all parts.
+void Layout::addState(artifact::ParameterT &parameter, StatePlace state,
+                      Place weight, const Place &group, int64_t part,
+                      int64_t parts) {
+  Place place = state.place;
+  std::vector<int64_t> shape = state.shape ? *state.shape : parameter.shape;
+  if (!state.shape) { // where the weight lies in its group
+    place.offset += weight.offset - group.offset;
+    place.bytes = weight.bytes;
+  } else if (state.ranges) {
+    place.bytes /= uint64_t(parts);
+    place.offset += uint64_t(part) * place.bytes;
+    shape.erase(shape.begin(), shape.begin() + state.ranges);
+  }
+  auto entry = std::make_unique<artifact::StateT>();
+  entry->name = state.name;
+  entry->buffer =
+      addBuffer(state.name + " of " + parameter.name, BufferClass::state,
+                DType::f32, shape, place.offset, place.bytes, parameter.line);
+  parameter.states.push_back(std::move(entry));
 }
 
 /// A name that ranges over leading dimensions ("experts.{experts}.w1") is a
@@ -196,12 +264,20 @@ void Layout::addParameter(DictionaryAttr dict, Place place) {
   std::string name = textOf(dict, "name"), line = textOf(dict, "line");
   std::vector<int64_t> shape = shapeIn(dict);
   artifact.parameter_count += place.bytes / 4;
+  auto bindWhole = [&](uint32_t buffer, int64_t gradient) {
+    byKey["parameter:" + name] = buffer;
+    if (gradient < 0)
+      return;
+    byKey["gradient:" + name] = uint32_t(gradient);
+    if (isEvaluated(module, numberOf(dict, "group", -1)))
+      byKey["evaluation:" + name] = uint32_t(gradient);
+  };
   auto ranges = dict.getAs<ArrayAttr>("ranges");
   if (!ranges || ranges.empty()) {
-    artifact::ParameterT *whole = addNamed(dict, name, shape, place);
-    byKey["parameter:" + name] = whole->buffer;
-    if (whole->gradient >= 0)
-      byKey["gradient:" + name] = whole->gradient;
+    artifact::ParameterT *whole = addNamed(dict, name, shape, place, 0, 1);
+    bindWhole(whole->buffer, whole->gradient);
+    for (const auto &state : whole->states)
+      byKey["state:" + state->name + ":" + name] = state->buffer;
     return;
   }
   ArrayRef<int64_t> sizes = ArrayRef(shape).take_front(ranges.size());
@@ -216,17 +292,22 @@ void Layout::addParameter(DictionaryAttr dict, Place place) {
     }
     uint64_t bytes = place.bytes / uint64_t(count);
     gradient = addNamed(dict, own, ArrayRef(shape).drop_front(ranges.size()),
-                        {place.offset + uint64_t(i) * bytes, bytes})
+                        {place.offset + uint64_t(i) * bytes, bytes}, i, count)
                    ->gradient;
   }
-  auto add = [&](std::string text, BufferClass kind) {
+  auto add = [&](std::string text, BufferClass kind, ArrayRef<int64_t> shape,
+                 Place place) {
     return addBuffer(std::move(text), kind, DType::f32, shape, place.offset,
                      place.bytes, line);
   };
-  byKey["parameter:" + name] = add(name, BufferClass::parameter);
+  uint32_t buffer = add(name, BufferClass::parameter, shape, place);
   if (gradient >= 0)
-    byKey["gradient:" + name] =
-        add("gradient of " + name, BufferClass::gradient);
+    gradient = add("gradient of " + name, BufferClass::gradient, shape, place);
+  bindWhole(buffer, gradient);
+  for (const StatePlace &state : statesOfParameter[name])
+    byKey["state:" + state.name + ":" + name] =
+        add(state.name + " of " + name, BufferClass::state, *state.shape,
+            state.place);
 }
 
 /// A group as one flat tensor, as the optimizer sees it.
@@ -244,11 +325,17 @@ void Layout::addGroups() {
     byKey["gradient#" + number] = add("gradient of group " + number,
                                       BufferClass::gradient, place.offset);
     groupGradients.push_back(byKey["gradient#" + number]);
-    uint64_t whole = groups.back().offset + groups.back().bytes;
-    for (auto [n, state] : llvm::enumerate(statesOfGroup[g]))
-      byKey["state:" + state + "#" + number] =
-          add(state + " of group " + number, BufferClass::state,
-              n * whole + place.offset);
+    if (isEvaluated(module, g)) {
+      byKey["evaluation#" + number] = groupGradients.back();
+      evaluationWeights.push_back(groupGradients.back());
+    }
+    for (const StatePlace &state : statesOfGroup[g]) {
+      uint64_t bytes = state.place.bytes;
+      std::vector<int64_t> shape = {int64_t(bytes / 4)};
+      byKey["state:" + state.name + "#" + number] = addBuffer(
+          state.name + " of group " + number, BufferClass::state, DType::f32,
+          state.shape ? *state.shape : shape, state.place.offset, bytes, "");
+    }
   }
 }
 
@@ -326,6 +413,10 @@ static BufferClass classOf(StringRef name) {
 FailureOr<uint32_t> Layout::bound(DictionaryAttr bind, RankedTensorType type,
                                   Location loc) {
   std::string key = keyOf(bind), kind = textOf(bind, "class");
+  if (evaluating && kind == "parameter")
+    if (std::string other = "evaluation:" + textOf(bind, "name");
+        byKey.count(other))
+      key = other;
   // An input of another shape (batch 1 in predict) is another buffer.
   if (kind == "input")
     for (int64_t size : type.getShape())

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The buffers that outlive a phase: what ltc.bind names. Each group of
 // parameters is contiguous, a parameter padded to 16 floats, the groups one
-// after another; gradients and states are laid out alike.
+// after another; gradients are laid out alike, and so is a state of the
+// weight's shape. States follow one another by name, then group.
 #pragma once
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -48,15 +49,31 @@ public:
 
   /// Gradients of a whole group each: zeroed when a step is done.
   std::vector<uint32_t> groupGradients;
+  /// Of the groups that are evaluated with other weights than they train:
+  /// those weights lie over the gradients, which are zero between steps.
+  std::vector<uint32_t> evaluationWeights;
+  /// Parameters that a phase reads are from now on those for evaluation.
+  void readEvaluationWeights(bool reads) { evaluating = reads; }
 
 private:
   struct Place {
     uint64_t offset = 0, bytes = 0; ///< in each of the three arenas
   };
+  /// A state of one parameter, or of all of a group (no shape: one number).
+  struct StatePlace {
+    std::string name;
+    Place place;
+    std::optional<std::vector<int64_t>> shape; ///< none: the weight's
+    int64_t ranges = 0; ///< leading dimensions that names in files range over
+  };
   mlir::LogicalResult placeParameters();
+  mlir::LogicalResult placeStates(uint64_t groupCount);
   void addParameter(mlir::DictionaryAttr dict, Place place);
   artifact::ParameterT *addNamed(mlir::DictionaryAttr dict, std::string name,
-                                 llvm::ArrayRef<int64_t> shape, Place place);
+                                 llvm::ArrayRef<int64_t> shape, Place place,
+                                 int64_t part, int64_t parts);
+  void addState(artifact::ParameterT &parameter, StatePlace state, Place weight,
+                const Place &group, int64_t part, int64_t parts);
   void addGroups();
   void addScalars();
   void addTerms();
@@ -70,7 +87,9 @@ private:
   artifact::ArtifactT &artifact;
   uint64_t arenas[8] = {};
   std::vector<Place> groups;
-  std::vector<std::vector<std::string>> statesOfGroup;
+  std::vector<std::vector<StatePlace>> statesOfGroup;
+  std::map<std::string, std::vector<StatePlace>> statesOfParameter;
+  bool evaluating = false;
   std::map<std::string, uint32_t> byKey; ///< of a bind
 };
 

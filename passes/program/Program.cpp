@@ -12,8 +12,8 @@ namespace {
 
 using artifact::BufferClass;
 
-constexpr const char *kPhases[] = {"init", "accumulate", "apply", "evaluate",
-                                   "predict"};
+constexpr const char *kPhases[] = {"init",     "accumulate", "apply",
+                                   "evaluate", "predict",    "enter_evaluation"};
 
 class Assembler {
 public:
@@ -48,13 +48,14 @@ private:
   };
 
   LogicalResult addPhase(func::FuncOp function) {
-    auto flat = flatten(function, layout);
-    if (failed(flat))
-      return failure();
     auto phase = std::make_unique<artifact::PhaseT>();
     phase->name = function.getSymName().str();
     bool predicts = phase->name == "predict";
-    if (phase->name != "init" && phase->name != "apply") {
+    layout.readEvaluationWeights(predicts || phase->name == "evaluate");
+    auto flat = flatten(function, layout);
+    if (failed(flat))
+      return failure();
+    if (predicts || phase->name == "evaluate" || phase->name == "accumulate") {
       phase->batch = predicts ? 1 : moduleNumber("ltc.micro_batch");
       phase->length = moduleNumber("ltc.length");
     }
@@ -65,7 +66,9 @@ private:
       if (failed(addCommand(*flat, command, *phase)))
         return failure();
     if (phase->name == "apply")
-      zeroGradients(*phase);
+      zeroGradients(*phase, layout.groupGradients);
+    if (phase->name == "enter_evaluation")
+      addLeaveEvaluation();
     if (phase->name == "evaluate")
       countFlops(*flat);
     result->phases.push_back(std::move(phase));
@@ -190,9 +193,18 @@ private:
     return arguments;
   }
 
+  /// Weights for evaluation lie over the gradients: zero again afterwards.
+  void addLeaveEvaluation() {
+    auto phase = std::make_unique<artifact::PhaseT>();
+    phase->name = "leave_evaluation";
+    zeroGradients(*phase, layout.evaluationWeights);
+    result->phases.push_back(std::move(phase));
+  }
+
   /// A step ends with gradients of zero: the next begins by adding to them.
-  void zeroGradients(artifact::PhaseT &phase) {
-    for (uint32_t buffer : layout.groupGradients) {
+  void zeroGradients(artifact::PhaseT &phase,
+                     ArrayRef<uint32_t> gradients) {
+    for (uint32_t buffer : gradients) {
       auto command = std::make_unique<artifact::CommandT>();
       command->kind = artifact::CommandKind::fill_zero;
       command->bytes = result->buffers[buffer]->bytes;

@@ -18,9 +18,14 @@ static Result<void> checkBuffers(const ArtifactT &program) {
   for (const auto &buffer : program.buffers) {
     uint64_t bytes = arenaBytes[static_cast<int>(buffer->class_)];
     std::string who = at(buffer->line) + "buffer '" + buffer->name + "'";
-    if (buffer->offset % 64 != 0)
+    // Parts of a parameter, by their names in files, lie side by side.
+    bool parts = buffer->class_ == BufferClass::parameter ||
+                 buffer->class_ == BufferClass::gradient ||
+                 buffer->class_ == BufferClass::state;
+    uint64_t multiple = parts ? 4 : 64;
+    if (buffer->offset % multiple != 0)
       return fail(who + " starts at byte " + std::to_string(buffer->offset) +
-                  ", which is no multiple of 64");
+                  ", which is no multiple of " + std::to_string(multiple));
     if (buffer->offset > bytes || buffer->bytes > bytes - buffer->offset)
       return fail(who + " ends outside the " +
                   EnumNameBufferClass(buffer->class_) + " arena of " +
@@ -97,19 +102,29 @@ static Result<void> checkTables(const ArtifactT &program) {
   auto known = [&](int64_t i) { return i < int64_t(program.buffers.size()); };
   for (const auto &parameter : program.parameters) {
     std::string who = at(parameter->line) + "parameter " + parameter->name;
-    if (!known(parameter->buffer) || !known(parameter->gradient))
+    auto holds = [&](const std::string &what, const std::vector<int64_t> &shape,
+                     int64_t index) -> Result<void> {
+      uint64_t bytes = 4;
+      for (int64_t n : shape)
+        if (n < 0 || __builtin_mul_overflow(bytes, uint64_t(n), &bytes))
+          return fail(what + " has an impossible shape");
+      if (bytes > program.buffers[index]->bytes)
+        return fail(what + " is larger than its buffer");
+      return {};
+    };
+    if (!known(parameter->buffer) || !known(parameter->gradient) ||
+        !known(parameter->evaluation))
       return fail(who + " has no buffer");
-    uint64_t bytes = 4;
-    for (int64_t n : parameter->shape)
-      if (n < 0 || __builtin_mul_overflow(bytes, uint64_t(n), &bytes))
-        return fail(who + " has an impossible shape");
-    if (bytes > program.buffers[parameter->buffer]->bytes)
-      return fail(who + " is larger than its buffer");
-    for (const auto &state : parameter->states)
-      if (!known(state->buffer) ||
-          bytes > program.buffers[state->buffer]->bytes)
-        return fail(who + ": its state '" + state->name +
-                    "' is larger than its buffer");
+    LTC_TRY(holds(who, parameter->shape, parameter->buffer));
+    if (parameter->evaluation >= 0)
+      LTC_TRY(holds(who, parameter->shape, parameter->evaluation));
+    for (const auto &state : parameter->states) {
+      std::string what = who + ": its state '" + state->name + "'";
+      if (!known(state->buffer))
+        return fail(what + " has no buffer");
+      LTC_TRY(holds(what, program.buffers[state->buffer]->shape,
+                    state->buffer));
+    }
   }
   for (const auto &scalar : program.scalars)
     LTC_TRY(checkScalarBuffer(program, scalar->buffer, DType::f64,

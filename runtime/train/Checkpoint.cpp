@@ -12,8 +12,11 @@ using Json = nlohmann::json;
 static constexpr int kManifestVersion = 1;
 static constexpr const char *kPrefix = "step-";
 
-static std::string stateFile(const std::string &state) {
-  return state.empty() ? "model.safetensors"
+/// Where a state lies; "": what training goes on from.
+static std::string fileOf(const std::string &state, bool evaluatesOthers) {
+  if (state == kEvaluation || (state.empty() && !evaluatesOthers))
+    return "model.safetensors";
+  return state.empty() ? "trained.safetensors"
                        : "state." + state + ".safetensors";
 }
 
@@ -60,9 +63,9 @@ static Result<void> fill(const Snapshot &state, const Manifest &manifest,
                          const fs::path &folder) {
   Json json = toJson(manifest);
   for (const auto &[name, tensors] : state.files) {
-    LTC_ASSIGN(FileFacts facts,
-               writeSafetensors(folder / stateFile(name), tensors));
-    json["files"][stateFile(name)] = toJson(facts);
+    std::string file = fileOf(name, state.files.count(kEvaluation));
+    LTC_ASSIGN(FileFacts facts, writeSafetensors(folder / file, tensors));
+    json["files"][file] = toJson(facts);
   }
   json["xxh3"] = hexHash(hashBytes(json.dump()));
   return writeFile(folder / "manifest.json", json.dump(2) + "\n");
@@ -193,7 +196,8 @@ Result<void> restoreCheckpoint(Program &program, const Manifest &manifest,
   std::set<std::string> states = stateNames(program.table());
   states.insert("");
   for (const std::string &state : states) {
-    fs::path path = checkpoint / stateFile(state);
+    fs::path path =
+        checkpoint / fileOf(state, hasEvaluationWeights(program));
     LTC_ASSIGN(SafetensorsFile file, SafetensorsFile::open(path));
     auto restored = restore(program, file, state, /*exact=*/true);
     if (!restored)
@@ -202,6 +206,16 @@ Result<void> restoreCheckpoint(Program &program, const Manifest &manifest,
   const auto &known = *program.table().wellknown;
   LTC_TRY(program.set<int64_t>(known.step, manifest.progress.step));
   return program.set<int64_t>(known.tokens_seen, manifest.progress.tokens);
+}
+
+Result<void> restoreScalars(Program &program, const Manifest &manifest) {
+  for (const auto &scalar : program.table().scalars) {
+    auto saved = manifest.scalars.find(scalar->key);
+    double value =
+        saved == manifest.scalars.end() ? scalar->value : saved->second;
+    LTC_TRY(program.set<double>(scalar->buffer, value));
+  }
+  return {};
 }
 
 } // namespace ltc

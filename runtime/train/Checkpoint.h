@@ -3,6 +3,8 @@
 // are there whole or not at all, and what is read is checked first.
 //   <run>/checkpoints/step-000000500/
 //     model.safetensors   state.<name>.safetensors ...   manifest.json
+// Where evaluation uses other weights than training, model.safetensors has
+// those, and trained.safetensors the ones that training goes on from.
 #pragma once
 #include "runtime/device/Program.h"
 #include "runtime/train/Report.h"
@@ -36,6 +38,10 @@ Result<Manifest> readManifest(const std::filesystem::path &checkpoint);
 /// readManifest has accepted.
 Result<void> restoreCheckpoint(Program &program, const Manifest &manifest,
                                const std::filesystem::path &checkpoint);
+
+/// The scalars as they were when the checkpoint was saved: for what reads a
+/// run without training on.
+Result<void> restoreScalars(Program &program, const Manifest &manifest);
 
 /// The newest checkpoint of a run that is whole. Says in `messages` which it
 /// passed over and why. An empty path: there is none.

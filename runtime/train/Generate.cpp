@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/train/Generate.h"
+#include "runtime/train/Weights.h"
 #include <algorithm>
 #include <cmath>
 
@@ -63,6 +64,32 @@ static Result<void> feedWindow(Program &program, const InputT &input,
   return program.write(input.buffer, values.data(), buffer.bytes);
 }
 
+/// Token by token; the window is computed anew for each.
+static Result<void> sample(Program &program, const PhaseT &phase,
+                           std::vector<int32_t> text,
+                           const SampleOptions &options,
+                           const std::function<bool(int32_t)> &onToken) {
+  const ArtifactT &table = program.table();
+  std::vector<float> logits(table.vocab);
+  for (int64_t made = 0; made < options.tokens; ++made) {
+    size_t used = std::min<size_t>(text.size(), phase.length);
+    std::span<const int32_t> window(text.data() + text.size() - used, used);
+    for (const auto &input : phase.inputs)
+      LTC_TRY(feedWindow(program, *input, window));
+    LTC_TRY(program.set<int32_t>(table.wellknown->predict_position,
+                                 int32_t(used) - 1));
+    LTC_TRY(program.runPhase("predict"));
+    LTC_TRY(program.read(table.wellknown->predict_logits, logits.data(),
+                         logits.size() * sizeof(float)));
+    int32_t token = sampleToken(logits, options,
+                                uniformAt(options.seed, uint64_t(made)));
+    text.push_back(token);
+    if (!onToken(token))
+      return {};
+  }
+  return {};
+}
+
 Result<void> generate(Program &program, std::vector<int32_t> text,
                       const SampleOptions &options,
                       const std::function<bool(int32_t)> &onToken) {
@@ -77,24 +104,9 @@ Result<void> generate(Program &program, std::vector<int32_t> text,
     if (token < 0 || token >= table.vocab)
       return fail("the prompt has token " + std::to_string(token) +
                   "; the model knows 0 to " + std::to_string(table.vocab - 1));
-  std::vector<float> logits(table.vocab);
-  for (int64_t made = 0; made < options.tokens; ++made) {
-    size_t used = std::min<size_t>(text.size(), phase->length);
-    std::span<const int32_t> window(text.data() + text.size() - used, used);
-    for (const auto &input : phase->inputs)
-      LTC_TRY(feedWindow(program, *input, window));
-    LTC_TRY(program.set<int32_t>(table.wellknown->predict_position,
-                                 int32_t(used) - 1));
-    LTC_TRY(program.runPhase("predict"));
-    LTC_TRY(program.read(table.wellknown->predict_logits, logits.data(),
-                         logits.size() * sizeof(float)));
-    int32_t token = sampleToken(logits, options,
-                                uniformAt(options.seed, uint64_t(made)));
-    text.push_back(token);
-    if (!onToken(token))
-      return {};
-  }
-  return {};
+  return withEvaluationWeights(program, [&] {
+    return sample(program, *phase, text, options, onToken);
+  });
 }
 
 } // namespace ltc

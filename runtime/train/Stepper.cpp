@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/train/Stepper.h"
+#include "runtime/train/Weights.h"
 #include <set>
 
 namespace ltc {
@@ -181,20 +182,30 @@ Result<TermSums> Stepper::evaluate(Batches &set) {
   total.sums.resize(terms);
   total.counts.resize(terms);
   total.dropped = droppedBy(*phase, program.table());
-  for (;;) {
-    LTC_ASSIGN(const GlobalBatch *batch, set.next());
-    if (batch->rows == 0)
-      return total;
-    LTC_ASSIGN(TermSums part, countTerms(*batch));
-    LTC_TRY(zeroTerms());
-    LTC_TRY(runMicroBatches(*phase, *batch));
-    LTC_TRY(readTerms(part)); // f32 sums of one batch; f64 over the set
-    for (size_t i = 0; i < terms; ++i) {
-      total.sums[i] += part.sums[i];
-      total.counts[i] += part.counts[i];
+  LTC_TRY(withEvaluationWeights(program, [&]() -> Result<void> {
+    for (;;) {
+      LTC_ASSIGN(const GlobalBatch *batch, set.next());
+      if (batch->rows == 0)
+        return {};
+      LTC_TRY(addBatch(*phase, *batch, total));
     }
-    total.tokens += part.tokens;
+  }));
+  return total;
+}
+
+/// f32 sums of one batch; f64 over the set.
+Result<void> Stepper::addBatch(const PhaseT &phase, const GlobalBatch &batch,
+                               TermSums &total) {
+  LTC_ASSIGN(TermSums part, countTerms(batch));
+  LTC_TRY(zeroTerms());
+  LTC_TRY(runMicroBatches(phase, batch));
+  LTC_TRY(readTerms(part));
+  for (size_t i = 0; i < part.sums.size(); ++i) {
+    total.sums[i] += part.sums[i];
+    total.counts[i] += part.counts[i];
   }
+  total.tokens += part.tokens;
+  return {};
 }
 
 double Stepper::weightOf(const TermT &term) const {

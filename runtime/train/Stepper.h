@@ -49,6 +49,8 @@ private:
   Result<void> feed(const artifact::PhaseT &phase, const GlobalBatch &batch,
                     int64_t firstRow);
   Result<TermSums> countTerms(const GlobalBatch &batch) const;
+  Result<void> addBatch(const artifact::PhaseT &phase,
+                        const GlobalBatch &batch, TermSums &total);
   Result<void> zeroTerms();
   Result<void> readTerms(TermSums &terms) const;
   double weightOf(const artifact::TermT &term) const;

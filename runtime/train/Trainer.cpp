@@ -196,8 +196,11 @@ Result<void> Trainer::save() {
   manifest.dataHash = program.table().data_hash;
   for (const auto &scalar : program.table().scalars)
     manifest.scalars[scalar->key] = scalar->value;
-  auto saved = saveCheckpoint(snapshot(program), manifest, options.folder,
-                              options.keep);
+  auto saved = withEvaluationWeights(program, [&]() -> Result<void> {
+    LTC_ASSIGN(lastSaved, saveCheckpoint(snapshot(program), manifest,
+                                         options.folder, options.keep));
+    return {};
+  });
   if (!saved)
     return fail("step " + std::to_string(progress.step) + " is not saved: " +
                 saved.error().message +
@@ -205,7 +208,6 @@ Result<void> Trainer::save() {
                                    : "; " + lastSaved.string() +
                                          " stands, and the same command goes "
                                          "on from there"));
-  lastSaved = *saved;
   savedAttempt = progress.attempt;
   listener.onSave({progress, lastSaved.string(), now() - began});
   return {};

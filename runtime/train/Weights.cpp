@@ -15,17 +15,27 @@ std::set<std::string> stateNames(const ArtifactT &table) {
   return names;
 }
 
-static uint64_t elements(const ParameterT &parameter) {
-  uint64_t n = 1; // does not overflow: checkArtifact has seen it
-  for (int64_t d : parameter.shape)
-    n *= uint64_t(d);
-  return n;
+bool hasEvaluationWeights(const Program &program) {
+  return program.phase("enter_evaluation") != nullptr;
+}
+
+Result<void>
+withEvaluationWeights(Program &program,
+                      const std::function<Result<void>()> &work) {
+  if (!hasEvaluationWeights(program))
+    return work();
+  LTC_TRY(program.runPhase("enter_evaluation"));
+  Result<void> done = work();
+  LTC_TRY(program.runPhase("leave_evaluation"));
+  return done;
 }
 
 /// Where the parameter or its state lies; nothing if it has no such state.
 static std::optional<uint32_t> bufferOf(const ParameterT &parameter,
                                         const std::string &state) {
-  if (state.empty())
+  if (state == kEvaluation && parameter.evaluation >= 0)
+    return uint32_t(parameter.evaluation);
+  if (state.empty() || state == kEvaluation)
     return parameter.buffer;
   for (const auto &entry : parameter.states)
     if (entry->name == state)
@@ -37,15 +47,20 @@ Snapshot snapshot(const Program &program) {
   Snapshot result;
   auto add = [&](const std::string &state, const ParameterT &parameter,
                  uint32_t buffer) {
+    const std::vector<int64_t> &shape = program.table().buffers[buffer]->shape;
+    uint64_t elements = 1; // does not overflow: checkArtifact has seen it
+    for (int64_t d : shape)
+      elements *= uint64_t(d);
     result.files[state].push_back(
-        {parameter.name, "F32", parameter.shape,
-         elements(parameter) * sizeof(float),
+        {parameter.name, "F32", shape, elements * sizeof(float),
          [&program, buffer](uint64_t offset, std::span<char> to) {
            return program.read(buffer, to.data(), to.size(), offset);
          }});
   };
   for (const auto &parameter : program.table().parameters) {
     add("", *parameter, parameter->buffer);
+    if (hasEvaluationWeights(program))
+      add(kEvaluation, *parameter, *bufferOf(*parameter, kEvaluation));
     for (const auto &state : parameter->states)
       add(state->name, *parameter, state->buffer);
   }
@@ -105,10 +120,11 @@ static Result<void> restoreOne(Program &program, const ParameterT &parameter,
   if (!tensor)
     return fail("tensor '" + parameter.name + "' is missing; the model needs "
                 "it with shape " + shapeText(parameter.shape));
-  if (tensor->shape != parameter.shape)
+  const std::vector<int64_t> &shape = program.table().buffers[buffer]->shape;
+  if (tensor->shape != shape)
     return fail("tensor '" + parameter.name + "' has shape " +
                 shapeText(tensor->shape) + "; the model needs " +
-                shapeText(parameter.shape));
+                shapeText(shape));
   return writeFloats(program, buffer, parameter.name, *tensor);
 }
 
@@ -183,12 +199,16 @@ Result<std::vector<std::string>> loadModelFolder(Program &program,
   return left;
 }
 
-Result<void> exportModelFolder(const Program &program,
-                               const fs::path &folder) {
+Result<void> exportModelFolder(Program &program, const fs::path &folder) {
   std::error_code ignored;
   fs::create_directories(folder, ignored);
-  LTC_TRY(writeSafetensors(folder / "model.safetensors",
-                           std::move(snapshot(program).files[""])));
+  LTC_TRY(withEvaluationWeights(program, [&]() -> Result<void> {
+    Snapshot all = snapshot(program);
+    LTC_TRY(writeSafetensors(
+        folder / "model.safetensors",
+        all.files[hasEvaluationWeights(program) ? kEvaluation : ""]));
+    return {};
+  }));
   const std::string &config = program.table().config_json;
   if (!config.empty())
     LTC_TRY(writeFile(folder / "config.json", config));

@@ -13,6 +13,9 @@ DataOptions trainingData(const artifact::ArtifactT &table,
 std::vector<std::pair<std::string, DataOptions>>
 evaluationData(const artifact::ArtifactT &table);
 
+/// Bytes of each of the optimizer's states ("m 2.0 MiB, v 2.0 MiB"); what
+/// parameters share counts once.
+std::string statesText(const artifact::ArtifactT &table);
 /// Parameters, FLOPs, micro batch, for a person.
 void printSummary(const artifact::ArtifactT &table);
 

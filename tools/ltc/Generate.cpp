@@ -44,6 +44,7 @@ Loaded load(const std::string &run) {
   loaded.device = orLeave(Device::open("cpu", 0));
   loaded.program = orLeave(Program::load(*loaded.file, *loaded.device));
   orLeave(restoreCheckpoint(*loaded.program, found.manifest, found.path));
+  orLeave(restoreScalars(*loaded.program, found.manifest));
   return loaded;
 }
 

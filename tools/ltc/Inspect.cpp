@@ -4,6 +4,7 @@
 #include "tools/ltc/Commands.h"
 #include "tools/ltc/Data.h"
 #include <cstdio>
+#include <map>
 #include <nlohmann/json.hpp>
 
 namespace ltc::tool {
@@ -152,6 +153,8 @@ void printMemory(const artifact::ArtifactT &table) {
     if (arena->bytes)
       std::printf("  %-12s %12s\n", name(arena->class_),
                   shortBytes(double(arena->bytes)).c_str());
+  if (std::string states = statesText(table); !states.empty())
+    std::printf("  state holds  %s\n", states.c_str());
 }
 
 void inspect(const std::string &path, bool asJson) {
@@ -181,6 +184,23 @@ void inspect(const std::string &path, bool asJson) {
 }
 
 } // namespace
+
+std::string statesText(const artifact::ArtifactT &table) {
+  std::map<std::string, std::map<uint64_t, uint64_t>> states;
+  for (const auto &parameter : table.parameters)
+    for (const auto &state : parameter->states) {
+      const artifact::BufferT &buffer = *table.buffers[state->buffer];
+      states[state->name][buffer.offset] = buffer.bytes;
+    }
+  std::string text;
+  for (const auto &[name, places] : states) {
+    uint64_t bytes = 0;
+    for (const auto &[offset, size] : places)
+      bytes += size;
+    text += (text.empty() ? "" : ", ") + name + " " + shortBytes(double(bytes));
+  }
+  return text;
+}
 
 void addInspect(CLI::App &app) {
   auto path = std::make_shared<std::string>();

@@ -103,7 +103,7 @@ std::vector<Line> memoryLines(const ArtifactFile &file,
   return {
       {"weights", arena(BufferClass::parameter), ""},
       {"gradients", arena(BufferClass::gradient), ""},
-      {"state", arena(BufferClass::state), "of the optimizer"},
+      {"state", arena(BufferClass::state), "of the optimizer: " + statesText(table)},
       {"activations", arena(BufferClass::activation), "the largest phase"},
       {"workspace", arena(BufferClass::workspace),
        "between a kernel's launches"},

@@ -282,8 +282,13 @@ TEST(AttentionGrad, agreesWithTheReferenceWithScoresAndSinks) {
   // A slope's gradient is a sum of terms as large as the distance, of both
   // signs.
   for (const Texts &texts : scores())
-    for (int i = 0; i < 6; ++i)
-      checkGradient(runner, randomSizes(random), texts, i, 5e-5);
+    for (int i = 0; i < 6; ++i) {
+      // One key alone has weight 1: a score's gradient is rounding and nothing
+      // else, which a sum weighed by distances makes large.
+      Sizes sizes = randomSizes(random);
+      sizes.u = std::max<int64_t>(sizes.u, 2);
+      checkGradient(runner, sizes, texts, i, 5e-5);
+    }
 }
 
 TEST(AttentionGrad, agreesWithTheReferenceOnModelShapes) {
