@@ -365,9 +365,13 @@ TEST(AttentionGrad, takesBf16AndSumsInF32) {
   KernelRunner runner;
   std::mt19937 random(4);
   for (const Texts &texts : inBf16())
-    for (int i = 0; i < 4; ++i)
-      checkGradient(runner, randomSizes(random), texts, i,
+    for (int i = 0; i < 4; ++i) {
+      Sizes sizes = randomSizes(random);
+      if (!texts.score.empty()) // one key alone: as above
+        sizes.u = std::max<int64_t>(sizes.u, 2);
+      checkGradient(runner, sizes, texts, i,
                     texts.score.empty() ? 5e-6 : 5e-5);
+    }
 }
 
 } // namespace
