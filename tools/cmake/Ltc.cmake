@@ -63,7 +63,11 @@ function(ltc_add_script name)
       ${test_UNPARSED_ARGUMENTS}
     WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
   if(test_SLOW OR test_PEERS)
-    set_tests_properties(${name} PROPERTIES LABELS slow TIMEOUT 3000)
+    set(labels slow)
+    if(test_PEERS)
+      list(APPEND labels peers)
+    endif()
+    set_tests_properties(${name} PROPERTIES LABELS "${labels}" TIMEOUT 3000)
   endif()
 endfunction()
 
