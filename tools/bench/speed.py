@@ -40,6 +40,9 @@ class Program:
             return [json.loads(line)["seconds"]
                     for line in file if line.endswith("}\n")]
 
+    def step_one(self):
+        return self.steps()[0]
+
     def turn(self, seconds, least):
         """Runs for `seconds` and at least `least` whole steps."""
         before = len(self.steps()) + 1  # the next one spans the stop
@@ -106,10 +109,12 @@ def measure(job, name):
             metrics = os.path.join(folder, peer + ".jsonl")
             command = [sys.executable, os.path.join(HERE, "peer.py"), spec,
                        batches, metrics, "--threads", str(job.threads)]
+            environment = plain_environment()
             if peer != "PyTorch":
                 command.append("--compile")
-            programs.append(Program(peer, command, metrics,
-                                    plain_environment()))
+                environment["TORCHINDUCTOR_CACHE_DIR"] = os.path.join(
+                    folder, "inductor")  # nothing is cached
+            programs.append(Program(peer, command, metrics, environment))
         return figures(job, name, spec, compiling, programs)
     finally:
         for program in programs:
@@ -144,6 +149,10 @@ def figures(job, name, spec, compiling, programs):
             row["compile_s"] = round(compiling, 2)
         else:
             row["ltc_is_faster_by"] = round(alive[0].ratio_to(program), 3)
+        if program.name == "torch.compile":
+            # Its first step compiles both passes; what a step takes goes off.
+            row["compile_s"] = round(program.step_one() - program.median(), 2)
+            row["ltc_compiles_in"] = round(compiling / row["compile_s"], 4)
         rows.append(row)
     return {"model": name, "tokens_per_step": tokens, "programs": rows}
 
