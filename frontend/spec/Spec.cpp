@@ -356,7 +356,8 @@ void Reader::readTrain(const Tree &root) {
               std::to_string(*microBatch));
   const Given &precision = values["precision"];
   spec.precision = precision.text;
-  if (spec.precision != "fp32" && spec.precision != "bf16")
+  if (!precision.text.empty() && spec.precision != "fp32" &&
+      spec.precision != "bf16")
     error(precision.place, "train.precision = " + spec.precision +
                                " is not available in this version of ltc: "
                                "fp32 and bf16 are");

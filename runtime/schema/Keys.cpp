@@ -24,7 +24,7 @@ static constexpr Key kKeys[] = {
      "rows of a step; a multiple of train.micro_batch", ">= 1, <= 1e9"},
     {"train.micro_batch", structure, count, "", true, "rows computed at once",
      ">= 1, <= 1048576"},
-    {"train.precision", structure, word, "fp32", false,
+    {"train.precision", structure, text, "fp32", false,
      "of products' operands and activations: fp32 or bf16"},
     {"train.duration", host, duration, "", true, "how long to train"},
     {"train.seed", host, count, "1", false,

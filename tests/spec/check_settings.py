@@ -14,15 +14,16 @@ model: {{architecture: llama, vocab: 256, layers: 1, d: {d}, heads: 2, kv: 1,
   ffn: 48}}
 loss: {{cross_entropy: {weight}}}
 data: {{length: 16, train: [{{text: spec.yaml}}]}}
-train: {{batch: {batch}, micro_batch: 2, duration: {duration}, seed: {seed},
+train: {{batch: {batch}, micro_batch: 2,
+  precision: {precision}, duration: {duration}, seed: {seed},
   clip: {clip}, guard: {guard}, optimizer: {{adamw: {{beta1: {beta1}}}}},
   schedule: {{constant: {{peak: {peak}}}}}}}
 run: {{folder: {folder}, keep: {keep}, threads: {threads}}}
 """
-FIRST = dict(comment="first", d=32, weight=1, batch=4, duration="3 steps",
+FIRST = dict(comment="first", d=32, precision="fp32", weight=1, batch=4, duration="3 steps",
              seed=1, clip=1, guard=1e6, beta1=0.9, peak=1e-3, folder="run",
              keep=3, threads=1)
-OTHER = dict(comment="other\n# lines", d=32, weight=0.5, batch=8, seed=2,
+OTHER = dict(comment="other\n# lines", d=32, precision="fp32", weight=0.5, batch=8, seed=2,
              duration="1k tok", clip=2, guard=1e5, beta1=0.8, peak=1e-4,
              folder="other", keep=1, threads=2)
 
@@ -45,13 +46,16 @@ def check_hashes(top):
     first = compiled(top / "first", FIRST)
     other = compiled(top / "other", OTHER)
     wider = compiled(top / "wider", FIRST | {"d": 64})
+    narrow = compiled(top / "narrow", FIRST | {"precision": "bf16"})
     assert first["structure_hash"] == other["structure_hash"]
     assert first["structure_hash"] != wider["structure_hash"]
+    assert first["structure_hash"] != narrow["structure_hash"]
+    assert narrow["spec"]["train"]["precision"] == "bf16"
     host = {entry["key"]: entry for entry in other["host"]}
     assert host["train.batch"]["value"] == 8
     assert host["train.duration"]["value"] == "1000 tokens"
     assert host["run.folder"]["value"] == "other"
-    assert host["run.folder"]["line"].endswith("spec.yaml:10:15"), host
+    assert host["run.folder"]["line"].endswith("spec.yaml:11:15"), host
     assert host["run.log_every"]["line"] == ""
     scalars = {entry["key"]: entry["value"] for entry in other["scalars"]}
     assert scalars["train.clip"] == 2 and scalars["train.optimizer.beta1"] == .8
