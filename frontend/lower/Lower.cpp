@@ -15,6 +15,14 @@ graph::Place convert(const spec::Place &place) {
   return {place.file, place.line, place.column};
 }
 
+std::string kindName(graph::Function::Kind kind) {
+  using graph::Function;
+  return kind == Function::Model       ? "model"
+         : kind == Function::Loss      ? "loss"
+         : kind == Function::Optimizer ? "optimizer"
+                                       : "schedule";
+}
+
 class Collector {
 public:
   Collector(const spec::Spec &spec, std::vector<spec::Problem> &problems)
@@ -25,9 +33,10 @@ public:
           {std::string(text.path), std::string(text.text)});
   }
 
-  /// A name of the library, or a path ending in .ltc that is read now; the
-  /// text's own name is then the file's.
-  graph::TextUse use(const spec::Use &from, const std::string &key) {
+  /// A name of the library, or a path ending in .ltc that is read now: then
+  /// the only text of that kind in the file, or the one with the file's name.
+  graph::TextUse use(const spec::Use &from, graph::Function::Kind kind,
+                     const std::string &key) {
     graph::TextUse result;
     result.name = from.name;
     result.place = convert(from.place);
@@ -38,9 +47,13 @@ public:
     std::filesystem::path path = from.name;
     if (path.extension() == ".ltc") {
       read(base / path, from.place);
-      result.name = path.stem().string();
+      result.name = nameIn((base / path).lexically_normal(), kind, from.place);
     }
     return result;
+  }
+
+  void refuse(const spec::Place &place, const std::string &message) {
+    problems.push_back({place, message});
   }
 
   graph::Request request;
@@ -58,15 +71,40 @@ private:
     std::string text(file->bytes().begin(), file->bytes().end());
     request.texts.push_back({path.string(), text});
     try {
-      for (auto &[used, at] : graph::parse(text, path.string()).uses)
+      graph::File parsed = graph::parse(text, path.string());
+      names[path.string()];
+      for (const auto &function : parsed.functions)
+        names[path.string()][function->kind].push_back(function->name);
+      for (auto &[used, at] : parsed.uses)
         read(path.parent_path() / used, {at.file, at.line, at.column});
     } catch (const graph::Refusal &) {
       // Reported, with its place, when the program is built.
     }
   }
 
+  std::string nameIn(const std::filesystem::path &path,
+                     graph::Function::Kind kind, const spec::Place &place) {
+    std::string stem = path.stem().string();
+    auto text = names.find(path.string());
+    if (text == names.end())
+      return stem; // unreadable, or broken: said elsewhere
+    const std::vector<std::string> &found = text->second[kind];
+    if (found.size() == 1)
+      return found[0];
+    if (!llvm::is_contained(found, stem))
+      refuse(place, path.string() + " has " +
+                        (found.empty() ? "no " : "several texts of kind ") +
+                        kindName(kind) +
+                        (found.empty() ? "" : ", none named " + stem));
+    return stem;
+  }
+
   std::vector<spec::Problem> &problems;
   std::filesystem::path base;
+  /// By path and kind, what the texts read so far define.
+  std::map<std::string,
+           std::map<graph::Function::Kind, std::vector<std::string>>>
+      names;
   std::set<std::string> seen;
 };
 
@@ -76,13 +114,20 @@ graph::Request makeRequest(const spec::Spec &spec,
                            std::vector<spec::Problem> &problems) {
   Collector collector(spec, problems);
   graph::Request &request = collector.request;
-  request.model = collector.use(spec.model, "model");
-  request.optimizer = collector.use(spec.optimizer, "train.optimizer");
-  request.schedule = collector.use(spec.schedule, "train.schedule");
+  using graph::Function;
+  request.model = collector.use(spec.model, Function::Model, "model");
+  request.optimizer =
+      collector.use(spec.optimizer, Function::Optimizer, "train.optimizer");
+  request.schedule =
+      collector.use(spec.schedule, Function::Schedule, "train.schedule");
   for (const spec::Loss &loss : spec.losses) {
     graph::LossUse use;
     static_cast<graph::TextUse &>(use) =
-        collector.use(loss, "loss." + loss.name);
+        collector.use(loss, Function::Loss, "loss." + loss.name);
+    for (const graph::LossUse &other : request.losses)
+      if (other.name == use.name)
+        collector.refuse(loss.place, "two losses are named '" + use.name +
+                                         "': rename the one of the text");
     use.weight = loss.weight;
     use.weightKey = "loss." + loss.name;
     if (!loss.settings.empty())
