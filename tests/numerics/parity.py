@@ -4,7 +4,6 @@
 weights (transformers wrote them), on the same batches (`ltc batches`). Prints
 each figure with its bound. Needs PyTorch, transformers and Debian's perl-doc."""
 import argparse
-import glob
 import json
 import os
 import sys
@@ -38,16 +37,6 @@ def largest(got, want, first, last):
     return max(abs(g - w) / abs(w) for g, w in pairs)
 
 
-def perl_text():
-    """Perl's manual pages of data types and operators."""
-    for folder in glob.glob("/usr/share/perl/*/pod"):
-        pages = [os.path.join(folder, f"perl{name}.pod")
-                 for name in ("data", "op", "sub", "syn")]
-        if all(map(os.path.exists, pages)):
-            return "".join(open(p, encoding="utf-8").read() for p in pages)
-    raise SystemExit("perl-doc is not installed; run tools/setup")
-
-
 def without_key_bias(name, tensor):
     """A key's bias shifts all scores of a query alike: its gradient is zero,
     and what AdamW makes of rounding errors is arbitrary."""
@@ -79,7 +68,7 @@ class Parity:
         self.dtype = dtype
         self.report = Report()
         self.data = os.path.join(folder, "documents.jsonl")
-        runs.write_documents(self.data, runs.documents(perl_text()))
+        runs.write_documents(self.data, runs.documents(reference.perl_text()))
 
     def path(self, *parts):
         return os.path.join(self.folder, *parts)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The same steps by PyTorch and transformers, written without ltc."""
+import glob
 import math
+import os
 
 import torch
 from transformers import (GPT2Config, GPT2LMHeadModel, LlamaConfig,
@@ -9,10 +11,20 @@ from transformers import (GPT2Config, GPT2LMHeadModel, LlamaConfig,
 from runs import CLIP, LENGTH, MODELS, OPTIMIZERS, TOTAL, WARMUP
 
 
-def build(name):
+def perl_text():
+    """Perl's manual pages of data types and operators."""
+    for folder in glob.glob("/usr/share/perl/*/pod"):
+        pages = [os.path.join(folder, f"perl{name}.pod")
+                 for name in ("data", "op", "sub", "syn")]
+        if all(map(os.path.exists, pages)):
+            return "".join(open(p, encoding="utf-8").read() for p in pages)
+    raise SystemExit("perl-doc is not installed; run tools/setup")
+
+
+def build(name, seed=3):
     """The model, by transformers' own initial weights; norms and biases are
     moved a little, so that a wrong one is seen."""
-    torch.manual_seed(3)
+    torch.manual_seed(seed)
     m = MODELS[name]
     if m["architecture"] == "gpt2":
         model = GPT2LMHeadModel(GPT2Config(
@@ -54,9 +66,13 @@ def logits_of(model, batch):
                  position_ids=batch["position"].long(), use_cache=False).logits
 
 
-def loss_of(model, batch):
+def loss_of(model, batch, autocast=False):
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        logits = logits_of(model, batch)
+    if autocast:
+        logits = logits.float()
     nll = torch.nn.functional.cross_entropy(
-        logits_of(model, batch).flatten(0, 1), batch["labels"].long().flatten(),
+        logits.flatten(0, 1), batch["labels"].long().flatten(),
         reduction="none")
     mask = batch["mask"].flatten().to(nll.dtype)
     return (nll * mask).sum() / mask.sum()
@@ -88,13 +104,13 @@ def optimizer_of(model, kind):
     return torch.optim.SGD(groups, lr=1, momentum=settings["momentum"])
 
 
-def train(model, batches, kind, steps):
+def train(model, batches, kind, steps, autocast=False):
     """Losses and gradient norms of `steps` steps; the model is changed."""
     optimizer = optimizer_of(model, kind)
     losses, norms = [], []
     for step in range(1, steps + 1):
         optimizer.zero_grad()
-        loss = loss_of(model, batches[step - 1])
+        loss = loss_of(model, batches[step - 1], autocast)
         loss.backward()
         norms.append(torch.nn.utils.clip_grad_norm_(
             model.parameters(), CLIP).item())

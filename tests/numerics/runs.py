@@ -50,7 +50,7 @@ def write_documents(path, pieces):
 
 
 def spec(model, optimizer, data, weights=None, micro_batch=4, steps=TOTAL,
-         run="run"):
+         run="run", precision="fp32", seed=1):
     settings, peak = OPTIMIZERS[optimizer]
     body = {
         "model": dict(MODELS[model]),
@@ -59,6 +59,7 @@ def spec(model, optimizer, data, weights=None, micro_batch=4, steps=TOTAL,
         "train": {
             "batch": BATCH, "micro_batch": micro_batch,
             "duration": f"{steps} steps", "clip": CLIP,
+            "precision": precision, "seed": seed,
             "optimizer": {optimizer: settings},
             "schedule": {"cosine": {"peak": peak, "warmup": WARMUP,
                                     "total": TOTAL}}},
