@@ -50,6 +50,10 @@ public:
   NodePtr reshape(NodePtr node, Dims dims, Place place);
   NodePtr shift(NodePtr node, NodePtr document, Dim *along, int64_t offset,
                 Place place);
+  /// y = decay * (y one before) + node; `decay` null: a running sum. Operands
+  /// are tensors of the same dimensions, the document's first.
+  NodePtr scan(NodePtr node, NodePtr decay, NodePtr document, Dim *along,
+               Place place);
 
   /// weight, choice = top_k: the largest along `along`, in dimension `top`.
   std::pair<NodePtr, NodePtr> topK(NodePtr node, Dim *along, Dim *top,

@@ -173,4 +173,14 @@ NodePtr Emit::shift(NodePtr node, NodePtr document, Dim *along, int64_t offset,
   return leaf(op.getOutput(), node->dims, node->type, place);
 }
 
+NodePtr Emit::scan(NodePtr node, NodePtr decay, NodePtr document, Dim *along,
+                   Place place) {
+  auto value = [](const NodePtr &x) { return x ? x->value : mlir::Value(); };
+  int64_t dim = llvm::find(node->dims, along) - node->dims.begin();
+  auto op = ScanOp::create(builder, at(place), node->value.getType(),
+                           node->value, value(decay), value(document), dim,
+                           /*reverse=*/false);
+  return leaf(op.getOutput(), node->dims, node->type, place);
+}
+
 } // namespace ltc::graph

@@ -222,7 +222,7 @@ ExprPtr Parser::primary() {
   if (token.kind != Token::Name)
     refuse(token.place, "expected a value, found " + shown(token));
   static const std::map<std::string, int> laterWords = {
-      {"cumsum", 2}, {"scan", 2}, {"dropout", 11}, {"uniform", 11}};
+      {"dropout", 11}, {"uniform", 11}};
   if (auto word = laterWords.find(token.text);
       word != laterWords.end() && (is("(", 1) || is("[", 1)))
     later(token.place, "'" + token.text + "'", word->second);

@@ -9,8 +9,8 @@ using namespace mlir;
 namespace ltc::graph {
 
 /// What the language has and this version has not, by rule.
-static const std::map<std::string, int> kLater = {
-    {"cumsum", 2}, {"scan", 2}, {"dropout", 11}, {"uniform", 11}};
+static const std::map<std::string, int> kLater = {{"dropout", 11},
+                                                  {"uniform", 11}};
 
 Value Tracer::evaluateCall(const Expr &expr, Scope &scope) {
   if (auto later = kLater.find(expr.name); later != kLater.end())
@@ -45,7 +45,8 @@ Value Tracer::evaluateCall(const Expr &expr, Scope &scope) {
                                     "cos",  "abs", "floor", "erf",       "where",
                                     "f32",  "max", "min",   "attention", "split",
                                     "join", "stop_gradient", "top_k",
-                                    "dispatch", "combine", "cast"};
+                                    "dispatch", "combine", "cast", "shift",
+                                    "cumsum", "scan"};
   for (auto &[name, unused] : library.functions)
     names.push_back(name);
   std::string near = nearestName(expr.name, names);
@@ -72,6 +73,10 @@ Value Tracer::builtin(const Expr &expr, Scope &scope, bool &known) {
     return dispatch(expr, scope);
   if (name == "combine")
     return combine(expr, scope);
+  if (name == "shift")
+    return shift(expr, scope);
+  if (name == "cumsum" || name == "scan")
+    return scan(expr, scope);
   return dimBuiltin(expr, scope, known);
 }
 
@@ -141,7 +146,7 @@ Value Tracer::elementwise(const Expr &expr, Scope &scope) {
   return Value{emit.op(name, nodes, expr.place)};
 }
 
-/// Those that take dimensions in brackets: join[k](lo, hi), shift[t](x, n).
+/// join[k](lo, hi), which takes any number of values.
 Value Tracer::dimBuiltin(const Expr &expr, Scope &scope, bool &known) {
   if (expr.name == "join" && expr.brackets.size() == 1) {
     Dim *whole = needDim(*expr.brackets[0].value, scope);
@@ -173,28 +178,6 @@ Value Tracer::dimBuiltin(const Expr &expr, Scope &scope, bool &known) {
                              whole->name + " has " +
                              std::to_string(whole->size));
     return Value{emit.join(parts, pieces, whole, expr.place)};
-  }
-  if (expr.name == "shift" && expr.brackets.size() == 1 &&
-      expr.arguments.size() == 2) {
-    Dim *along = needDim(*expr.brackets[0].value, scope);
-    NodePtr x = node(evaluate(*expr.arguments[0].value, scope), expr.place);
-    double by = number(*expr.arguments[1].value, scope, "a shift's distance");
-    settle(x, false);
-    NodePtr document;
-    if (Value *value = lookup("document", scope); value && value->node())
-      document = import("document", std::get<NodePtr>(value->is));
-    if (!contains(x->dims, along))
-      refuse(expr.place, "there is no dimension " + along->name + " in " +
-                             show(x));
-    // The document's dimensions must lead: b, t, then the rest.
-    if (document) {
-      Dims order = document->dims;
-      for (Dim *dim : x->dims)
-        if (!contains(order, dim))
-          order.push_back(dim);
-      x = emit.materialise(x, order);
-    }
-    return Value{emit.shift(x, document, along, int64_t(by), expr.place)};
   }
   known = false;
   return {};

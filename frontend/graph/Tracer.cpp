@@ -436,14 +436,19 @@ void Tracer::assign(const Stmt &stmt, Scope &scope) {
 }
 
 /// Refuses an outer product that nobody asked for.
-void Tracer::settle(NodePtr &node, bool allowed) {
-  if (emit.pairwise(node))
-    return;
-  if (node->outer && !allowed)
+void Tracer::refuseOuter(const NodePtr &node) {
+  if (node->outer)
     refuse(*node->outer,
            node->outerText + ": each side has dimensions that the other lacks; "
                              "name the result's dimensions on the left "
                              "(x[a, b] = ...) or sum over one");
+}
+
+void Tracer::settle(NodePtr &node, bool allowed) {
+  if (emit.pairwise(node))
+    return;
+  if (!allowed)
+    refuseOuter(node);
   node = emit.materialise(node);
 }
 

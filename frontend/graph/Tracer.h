@@ -184,6 +184,9 @@ private:
   Value elementwise(const Expr &expr, Scope &scope);
   Value exactCast(const Expr &expr, Scope &scope);
   Value split(const Expr &expr, Scope &scope);
+  Value shift(const Expr &expr, Scope &scope);
+  Value scan(const Expr &expr, Scope &scope);
+  NodePtr documentAlong(Dim *along, Scope &scope);
   Value attention(const Expr &expr, Scope &scope);
   Value topK(const Expr &expr, Scope &scope);
   Value dispatch(const Expr &expr, Scope &scope);
@@ -223,6 +226,7 @@ private:
   Dim *declareConcat(const DimSpec &spec, Scope &scope);
   NodePtr openGroups(NodePtr node, const Dims &other);
   void settle(NodePtr &node, bool allowed);
+  void refuseOuter(const NodePtr &node);
 
   Value *lookup(const std::string &name, Scope &scope, Scope **owner = nullptr);
   NodePtr import(const std::string &name, NodePtr node);

@@ -125,6 +125,26 @@ TEST_F(InterpreterTest, shiftStopsAtDocuments) {
   EXPECT_EQ(out[0].data, (std::vector<double>{0, 1, 0, 3, 4}));
 }
 
+TEST_F(InterpreterTest, scanGoesBothWaysAndStopsAtDocuments) {
+  auto out = run(R"(
+    func.func @f(%x: tensor<5xf32>, %a: tensor<5xf32>, %d: tensor<5xi32>)
+        -> (tensor<5xf32>, tensor<5xf32>, tensor<5xf32>) {
+      %y = ltc.scan %x decay %a along 0 within %d
+        : tensor<5xf32> decay tensor<5xf32> within tensor<5xi32>
+      %r = ltc.scan %x decay %a reverse along 0 within %d
+        : tensor<5xf32> decay tensor<5xf32> within tensor<5xi32>
+      %s = ltc.scan %x along 0 : tensor<5xf32>
+      return %y, %r, %s : tensor<5xf32>, tensor<5xf32>, tensor<5xf32>
+    })",
+                 {{{5}, {1, 2, 3, 4, 5}},
+                  {{5}, {9, 2, 9, 3, 2}},
+                  {{5}, {0, 0, 1, 1, 1}}});
+  ASSERT_EQ(out.size(), 3u);
+  EXPECT_EQ(out[0].data, (std::vector<double>{1, 4, 3, 13, 31}));
+  EXPECT_EQ(out[1].data, (std::vector<double>{19, 2, 174, 19, 5}));
+  EXPECT_EQ(out[2].data, (std::vector<double>{1, 3, 6, 10, 15}));
+}
+
 TEST_F(InterpreterTest, attentionOfOneKeptKeyIsItsValue) {
   auto out = run(R"(
     func.func @f(%q: tensor<1x2x1x1x1xf32>, %k: tensor<1x2x1x1xf32>,

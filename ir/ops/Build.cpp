@@ -33,6 +33,17 @@ Value ltc::buildFill(OpBuilder &b, Location loc, RankedTensorType type,
   return map.getResult(0);
 }
 
+arith::ConstantOp ltc::fillOf(Value value) {
+  auto map = value.getDefiningOp<MapOp>();
+  if (!map || !map.getInputs().empty() || map.getNumResults() != 1)
+    return {};
+  return map.getBody()
+      .front()
+      .getTerminator()
+      ->getOperand(0)
+      .getDefiningOp<arith::ConstantOp>();
+}
+
 Value ltc::buildAdd(OpBuilder &b, Location loc, Value lhs, Value rhs) {
   if (!lhs || !rhs)
     return lhs ? lhs : rhs;

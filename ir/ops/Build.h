@@ -2,6 +2,7 @@
 // Short ways to build common ops of the dialect.
 #pragma once
 #include "ir/ops/Ops.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 
 namespace ltc {
 
@@ -15,6 +16,8 @@ MapOp buildMap(mlir::OpBuilder &b, mlir::Location loc, mlir::TypeRange results,
 /// Every element is `value`.
 mlir::Value buildFill(mlir::OpBuilder &b, mlir::Location loc,
                       mlir::RankedTensorType type, double value);
+/// The constant that fills every element; null if `value` is no fill.
+mlir::arith::ConstantOp fillOf(mlir::Value value);
 /// Element by element; both of one type. A null operand is zero.
 mlir::Value buildAdd(mlir::OpBuilder &b, mlir::Location loc, mlir::Value lhs,
                      mlir::Value rhs);

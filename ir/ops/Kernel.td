@@ -12,6 +12,8 @@ def Ltc_KernelOp : Ltc_Op<"kernel", [IsolatedFromAbove, Symbol, SingleBlock]> {
       attention  one ltc.attention or ltc.attention_grad;
       gather, scatter  one ltc.gather or ltc.scatter_add (with an accumulate);
       routing    one ltc.top_k, ltc.route, ltc.dispatch or ltc.combine;
+      scan       one ltc.scan; ltc.map, ltc.slice, ltc.join, ltc.shift of its space
+                 before it, ltc.map after it at the scan's own point;
       pointwise  ltc.map, ltc.reduce, ltc.slice, ltc.join, ltc.shift,
                  ltc.reshape: all maps iterate over one space (P.., R..) or
                  over P.. alone; a reduce is over R.. (a row result, used

@@ -39,3 +39,26 @@ func.func @reshape_back_and_forth(%x: tensor<2x6xf32>) -> tensor<2x6xf32> {
   %b = ltc.reshape %a : tensor<2x3x2xf32> -> tensor<2x6xf32>
   return %b : tensor<2x6xf32>
 }
+
+// CHECK-LABEL: @scan_by_one_is_a_sum
+// CHECK: ltc.scan %arg0 along 0 : tensor<4xf32>
+func.func @scan_by_one_is_a_sum(%x: tensor<4xf32>) -> tensor<4xf32> {
+  %a = ltc.map() maps [] {
+    %k = arith.constant 1.0 : f32
+    ltc.yield %k : f32
+  } : () -> tensor<4xf32>
+  %y = ltc.scan %x decay %a along 0 : tensor<4xf32> decay tensor<4xf32>
+  return %y : tensor<4xf32>
+}
+
+// CHECK-LABEL: @scan_by_zero_or_of_one_element_is_its_input
+// CHECK-NEXT: return %arg0, %arg1
+func.func @scan_by_zero_or_of_one_element_is_its_input(%x: tensor<4xf32>, %z: tensor<3x1xf32>) -> (tensor<4xf32>, tensor<3x1xf32>) {
+  %a = ltc.map() maps [] {
+    %k = arith.constant 0.0 : f32
+    ltc.yield %k : f32
+  } : () -> tensor<4xf32>
+  %y = ltc.scan %x decay %a along 0 : tensor<4xf32> decay tensor<4xf32>
+  %u = ltc.scan %z decay %z reverse along 1 : tensor<3x1xf32> decay tensor<3x1xf32>
+  return %y, %u : tensor<4xf32>, tensor<3x1xf32>
+}

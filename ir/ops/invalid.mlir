@@ -145,3 +145,27 @@ func.func @attention_grad_c1_extra(%q: tensor<1x4x2x3x8xf32>, %k: tensor<1x4x2x8
     -> (tensor<1x4x2x3x8xf32>, tensor<1x4x2x8xf32>, tensor<1x4x2x8xf32>, tensor<3xf32>)
   return
 }
+// -----
+func.func @scan_c1_dimension(%x: tensor<2x4xf32>) {
+  // expected-error@+1 {{(C1) expects floats with dimension 2}}
+  %y = ltc.scan %x along 2 : tensor<2x4xf32>
+  return
+}
+// -----
+func.func @scan_c1_floats(%x: tensor<2x4xi32>) {
+  // expected-error@+1 {{(C1) expects floats with dimension 1}}
+  %y = ltc.scan %x along 1 : tensor<2x4xi32>
+  return
+}
+// -----
+func.func @scan_c2_decay_like_x(%x: tensor<2x4xf32>, %a: tensor<4xf32>) {
+  // expected-error@+1 {{(C2) expects a decay of type}}
+  %y = ltc.scan %x decay %a along 1 : tensor<2x4xf32> decay tensor<4xf32>
+  return
+}
+// -----
+func.func @scan_c3_document_leads(%x: tensor<2x4x3xf32>, %d: tensor<4xi32>) {
+  // expected-error@+1 {{(C3) expects an i32 document}}
+  %y = ltc.scan %x along 1 within %d : tensor<2x4x3xf32> within tensor<4xi32>
+  return
+}

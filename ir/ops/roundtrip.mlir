@@ -25,8 +25,12 @@ func.func @ops(%x: tensor<2x8x4xf32>, %w: tensor<6x4xf32>, %g: tensor<4xf32>,
   %sh = ltc.shift %e by 1 along 1 within %ids : tensor<2x8x4xf32>, tensor<2x8xi32> -> tensor<2x8x4xf32>
   // CHECK: ltc.shift
   %sh2 = ltc.shift %sh by -1 along 1 : tensor<2x8x4xf32> -> tensor<2x8x4xf32>
+  // CHECK: ltc.scan %{{.*}} decay %{{.*}} along 1 within
+  %sc = ltc.scan %sh decay %sh2 along 1 within %ids : tensor<2x8x4xf32> decay tensor<2x8x4xf32> within tensor<2x8xi32>
+  // CHECK: ltc.scan %{{.*}} reverse along 2 : tensor<2x8x4xf32>
+  %sc2 = ltc.scan %sc reverse along 2 : tensor<2x8x4xf32>
   // CHECK: ltc.slice
-  %sl = ltc.slice %sh2 along 2 from 1 : tensor<2x8x4xf32> -> tensor<2x8x3xf32>
+  %sl = ltc.slice %sc2 along 2 from 1 : tensor<2x8x4xf32> -> tensor<2x8x3xf32>
   // CHECK: ltc.join
   %j = ltc.join %sl, %c along 2 : tensor<2x8x3xf32>, tensor<2x8x6xf32> -> tensor<2x8x9xf32>
   // CHECK: ltc.reshape

@@ -209,6 +209,31 @@ TEST(Gradient, shiftWithinDocuments) {
             "2x5x2xf32", 3, docs);
 }
 
+TEST(Gradient, scanBothWaysWithinDocuments) {
+  Tensors docs = {
+      {"d", HostTensor({2, 5}, std::vector<double>{0, 0, 1, 1, 1, 0, 1, 1, 2,
+                                                   2})}};
+  const std::string type = "tensor<2x5x2xf32>";
+  for (const char *way : {"", "reverse "}) {
+    checkOp({{"x", "2x5x2xf32"}, {"a", "2x5x2xf32"}, {"d", "2x5xi32", false}},
+            std::string("%out = ltc.scan %x decay %a ") + way +
+                "along 1 within %d : " + type + " decay " + type +
+                " within tensor<2x5xi32>",
+            "2x5x2xf32", 3, docs);
+    checkOp({{"x", "2x5x2xf32"}, {"d", "2x5xi32", false}},
+            std::string("%out = ltc.scan %x ") + way +
+                "along 1 within %d : " + type + " within tensor<2x5xi32>",
+            "2x5x2xf32", 3, docs);
+    // Through two: the rule of a scan the other way, too.
+    checkOp({{"x", "2x5x2xf32"}, {"a", "2x5x2xf32"}},
+            std::string("%m = ltc.scan %x decay %a ") + way + "along 2 : " +
+                type + " decay " + type +
+                "\n%out = ltc.scan %a decay %m along 0 : " + type +
+                " decay " + type,
+            "2x5x2xf32", 3);
+  }
+}
+
 TEST(Gradient, reshapeSliceAndJoin) {
   checkOp({{"x", "2x6xf32"}, {"y", "2x2xf32"}},
           R"(%a = ltc.slice %x along 1 from 3 : tensor<2x6xf32> -> tensor<2x3xf32>

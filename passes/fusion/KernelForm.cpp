@@ -22,6 +22,8 @@ StringRef kernelKindName(KernelKind kind) {
     return "scatter";
   case KernelKind::Routing:
     return "routing";
+  case KernelKind::Scan:
+    return "scan";
   case KernelKind::Pointwise:
     return "pointwise";
   }
@@ -68,6 +70,8 @@ public:
       fits = alone(KernelKind::Routing);
     else if (has<ScatterAddOp>())
       fits = scatter();
+    else if (has<ScanOp>())
+      fits = scan();
     else
       fits = pointwise();
     return fits ? std::optional(form) : std::nullopt;
@@ -127,6 +131,49 @@ private:
         !llvm::is_contained(map.getInputs(), ops[0]->getResult(0)))
       return refuse("a scatter takes only the addition into its result");
     return true;
+  }
+
+  /// What a scan reads is made on its way, what follows is made from its
+  /// element; another point is read only where that repeats no costly work.
+  bool scan() {
+    form.kind = KernelKind::Scan;
+    ScanOp only;
+    for (Operation *op : ops) {
+      if (!isa<ScanOp, MapOp, SliceOp, JoinOp, ShiftOp>(op))
+        return refuse("the op has no place in a scan's kernel");
+      if (auto scan = dyn_cast<ScanOp>(op)) {
+        if (only)
+          return refuse("a kernel holds one scan");
+        only = scan;
+      }
+    }
+    llvm::DenseSet<Value> follows;
+    for (Operation *op : ops) {
+      for (Value result : op->getResults())
+        if (shapeOf(result) != shapeOf(only.getInput()))
+          return refuse("its space is not the scan's");
+      auto map = dyn_cast<MapOp>(op);
+      bool after = op == only;
+      for (auto [n, operand] : llvm::enumerate(op->getOperands())) {
+        after |= follows.contains(operand);
+        if (!isInside(operand) || op == only ||
+            (map && map.getMap(n).isIdentity()))
+          continue;
+        if (follows.contains(operand) || isCostly(operand))
+          return refuse("it reads other points of what the kernel makes");
+      }
+      if (after)
+        follows.insert(op->result_begin(), op->result_end());
+    }
+    return true;
+  }
+
+  /// True if making `value` again repeats costly work of this kernel.
+  bool isCostly(Value value) {
+    return isInside(value) &&
+           (isExpensive(value.getDefiningOp()) ||
+            llvm::any_of(value.getDefiningOp()->getOperands(),
+                         [&](Value v) { return isCostly(v); }));
   }
 
   bool pointwise() {

@@ -16,6 +16,7 @@ enum class KernelKind {
   Gather,
   Scatter,
   Routing,
+  Scan,
   Pointwise
 };
 llvm::StringRef kernelKindName(KernelKind kind);

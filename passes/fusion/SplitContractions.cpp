@@ -100,18 +100,6 @@ void straighten(ReduceOp op) {
   op.setDims(dims);
 }
 
-/// The constant that fills every element; null if the map does more.
-arith::ConstantOp fillOf(Value value) {
-  auto map = value.getDefiningOp<MapOp>();
-  if (!map || !map.getInputs().empty() || map.getNumResults() != 1)
-    return {};
-  return map.getBody()
-      .front()
-      .getTerminator()
-      ->getOperand(0)
-      .getDefiningOp<arith::ConstantOp>();
-}
-
 /// Constants need no tensor: `map` yields them itself.
 void inlineFills(MapOp map) {
   Block &body = map.getBody().front();

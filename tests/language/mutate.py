@@ -24,6 +24,9 @@ CHANGES = [
     ("dimension", r"\bsum\[(\w+)\]", r"mean[\1]"),
     ("dimension", r"\bsoftmax\[u\]", "softmax[t]"),
     ("dimension", r"^(  )(\w+), (\w+)(?=.* = )", r"\1\3, \2"),
+    ("recurrence", r"\bscan\[t\]\((\w+), ", r"scan[t](1 - \1, "),
+    ("recurrence", r"\bcumsum\[t\]\(", "("),
+    ("recurrence", r"(\bshift\[t\]\(\w+), 1\)", r"\1, 2)"),
     ("epsilon", r"\beps = (\d)e-(\d)\b", r"eps = \1e-3"),
 ]
 # In declarations of parameters: the order in the file.

@@ -61,6 +61,8 @@ public:
       return lowerAttention(kernel, into);
     if (!body.getOps<ScatterAddOp>().empty())
       return lowerScatter(kernel, into);
+    if (!body.getOps<ScanOp>().empty())
+      return lowerScan(kernel, into);
     if (isa<TopKOp, RouteOp, DispatchOp, CombineOp>(body.front()))
       return lowerRouting(kernel, into);
     return lowerPointwise(kernel, into);

@@ -17,6 +17,7 @@ mlir::FailureOr<LoweredKernel> lowerScatter(KernelOp kernel,
                                             mlir::ModuleOp into);
 mlir::FailureOr<LoweredKernel> lowerRouting(KernelOp kernel,
                                             mlir::ModuleOp into);
+mlir::FailureOr<LoweredKernel> lowerScan(KernelOp kernel, mlir::ModuleOp into);
 
 /// Bindings of a launch that takes the kernel's arguments and results as they
 /// are: 0, 1, ..., then workspaces -1, -2, ...

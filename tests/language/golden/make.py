@@ -137,9 +137,22 @@ def relative():
             lambda name: is_norm(name) or name.endswith("sharpness"))
 
 
+def rwkv():
+    config = tf.RwkvConfig(vocab_size=11, context_length=6, hidden_size=8,
+                           num_hidden_layers=2, intermediate_size=12,
+                           layer_norm_epsilon=1e-5, rescale_every=0,
+                           tie_word_embeddings=False, use_cache=False)
+    return (dict(vocab=11, layers=2, d=8, ffn=12), tf.RwkvForCausalLM(config),
+            lambda name: name.endswith("weight") and "ln" in name)
+
+
+def rwkv_sums():
+    return rwkv()
+
+
 def main():
     builders = [parallel, alibi, local_global, qk_norm, by_hand, fused_qkv,
-                latent, sinks, relative]
+                latent, sinks, relative, rwkv, rwkv_sums]
     for build in builders:
         if sys.argv[1:] and build.__name__ not in sys.argv[1:]:
             continue
