@@ -123,3 +123,23 @@ func.func @second(%a: tensor<4x8xf32>, %b: tensor<6x8xf32>) -> tensor<4x6xf32> {
   %c = ltc.contract %a [0, 1], %b [2, 1] -> [0, 2] : tensor<4x8xf32>, tensor<6x8xf32> -> tensor<4x6xf32>
   return %c : tensor<4x6xf32>
 }
+
+// -----
+
+// The backward of a recurrence: the decay shifted, the scan, the decay's
+// gradient.
+// CHECK-LABEL: func.func @recurrence
+// CHECK: ltc.launch @recurrence.0.scan
+// CHECK-NOT: ltc.launch
+// CHECK: ltc.kernel @recurrence.0.scan
+func.func @recurrence(%dy: tensor<2x8x4xf32>, %y: tensor<2x8x4xf32>, %a: tensor<2x8x4xf32>, %doc: tensor<2x8xi32>) -> (tensor<2x8x4xf32>, tensor<2x8x4xf32>) {
+  %n = ltc.shift %a by -1 along 1 within %doc : tensor<2x8x4xf32>, tensor<2x8xi32> -> tensor<2x8x4xf32>
+  %dx = ltc.scan %dy decay %n reverse along 1 within %doc : tensor<2x8x4xf32> decay tensor<2x8x4xf32> within tensor<2x8xi32>
+  %o = ltc.shift %y by 1 along 1 within %doc : tensor<2x8x4xf32>, tensor<2x8xi32> -> tensor<2x8x4xf32>
+  %da = ltc.map(%dx, %o) maps [affine_map<(b, t, d) -> (b, t, d)>, affine_map<(b, t, d) -> (b, t, d)>] {
+  ^bb0(%p: f32, %q: f32):
+    %m = arith.mulf %p, %q : f32
+    ltc.yield %m : f32
+  } : (tensor<2x8x4xf32>, tensor<2x8x4xf32>) -> tensor<2x8x4xf32>
+  return %dx, %da : tensor<2x8x4xf32>, tensor<2x8x4xf32>
+}
