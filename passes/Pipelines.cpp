@@ -6,6 +6,7 @@
 #include "mlir/Transforms/Passes.h"
 #include "passes/autodiff/Passes.h"
 #include "passes/fusion/Passes.h"
+#include "passes/generation/Passes.h"
 #include "passes/precision/Passes.h"
 #include "passes/program/Program.h"
 #include "passes/recompute/Passes.h"
@@ -24,6 +25,7 @@ void buildModelToGrad(OpPassManager &pm) {
 
 void buildGradToShard(OpPassManager &pm) {
   pm.addPass(createApplyPrecisionPass());
+  pm.addPass(createDeriveGenerationPass());
   pm.addPass(createShardPass());
 }
 
@@ -89,12 +91,14 @@ compileModule(ModuleOp module, Target &target, const CompileOptions &options) {
 
 void registerPipelinePasses() {
   registerFusionPasses();
+  registerGenerationPasses();
   registerPrecisionPasses();
   registerRecomputePasses();
   registerShardingPasses();
   PassPipelineRegistration<>("ltc-model-to-grad", "differentiate",
                              buildModelToGrad);
-  PassPipelineRegistration<>("ltc-grad-to-shard", "precision and sharding",
+  PassPipelineRegistration<>("ltc-grad-to-shard",
+                             "precision, generation and sharding",
                              buildGradToShard);
   PassPipelineRegistration<>(
       "ltc-shard-to-kernels", "simplify and fuse",

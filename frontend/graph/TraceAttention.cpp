@@ -298,7 +298,8 @@ Value Tracer::attention(const Expr &expr, Scope &scope) {
   auto op = AttentionOp::create(
       builder, loc, emit.tensor(Type::F32, outDims),
       emit.tensor(Type::F32, rows), use.q->value, use.key->value, use.v->value,
-      sink ? sink->value : mlir::Value(), extras.values,
+      sink ? sink->value : mlir::Value(), /*offset=*/mlir::Value(),
+      extras.values,
       builder.getF64FloatAttr(use.scale),
       builder.getAffineMapArrayAttr(extras.maps));
   if (keep)

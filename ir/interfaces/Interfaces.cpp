@@ -5,3 +5,4 @@
 #include "ir/interfaces/Differentiable.cpp.inc"
 #include "ir/interfaces/Evaluate.cpp.inc"
 #include "ir/interfaces/Factors.cpp.inc"
+#include "ir/interfaces/Incremental.cpp.inc"

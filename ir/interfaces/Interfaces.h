@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an op of the dialect can say about itself: reference value, factors,
-// cost and gradient. Each op states it in its own file under ir/ops.
+// cost, gradient, how it goes on along time. Each op states it in its own file
+// under ir/ops.
 #pragma once
 #include "ir/interfaces/HostTensor.h"
+#include "ir/interfaces/Incremental.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/OpDefinition.h"
 
@@ -37,3 +39,4 @@ struct Factors {
 #include "ir/interfaces/Differentiable.h.inc"
 #include "ir/interfaces/Evaluate.h.inc"
 #include "ir/interfaces/Factors.h.inc"
+#include "ir/interfaces/Incremental.h.inc"

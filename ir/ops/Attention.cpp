@@ -143,6 +143,9 @@ LogicalResult ltc::AttentionOp::verify() {
     if (shapeOf(sink) != shapeOf(getQuery()).slice(2, 2) ||
         !elementOf(sink).isF32())
       return emitOpError("(C1) expects sink (g,r) of f32");
+  if (Value offset = getOffset())
+    if (!shapeOf(offset).empty() || !elementOf(offset).isInteger(32))
+      return emitOpError("(C1) expects offset to be one i32");
   return verifyOutput(*this, getQuery(), getValue(), getOutput(), getLse());
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // ltc.attention and its gradient; no t x u buffer ever exists.
 
-def Ltc_AttentionOp : Ltc_TensorOp<"attention", [IsolatedFromAbove, AttrSizedOperandSegments]> {
+def Ltc_AttentionOp : Ltc_TensorOp<"attention", [IsolatedFromAbove, AttrSizedOperandSegments, Ltc_Incremental]> {
   let summary = "softmax(score(scale * q.k)) v with a keep condition";
   let description = [{
     Letters: b batch, t queries, u keys, g kv heads, r query heads per kv head,
@@ -12,6 +12,8 @@ def Ltc_AttentionOp : Ltc_TensorOp<"attention", [IsolatedFromAbove, AttrSizedOpe
     A query that keeps nothing gives zeros (lse = -inf).
     sink (g,r): a score without a value that joins every softmax of its head:
     lse then counts it, and p sums to less than one.
+    offset (i32): query t stands at position t + offset, for regions and
+    distances; extras are read by t itself.
 
     Extras are values read by the regions; `extraMaps[n]` maps (b,g,r,t,u) to
     the indices of extra n: each a dimension of its own, or t - u + a constant
@@ -25,11 +27,12 @@ def Ltc_AttentionOp : Ltc_TensorOp<"attention", [IsolatedFromAbove, AttrSizedOpe
     still; out, if bf16, is rounded once.
   }];
   let arguments = (ins Ltc_Tensor:$query, Ltc_Tensor:$key, Ltc_Tensor:$value, Optional<Ltc_Tensor>:$sink,
+                       Optional<Ltc_Tensor>:$offset,
                        Variadic<Ltc_Tensor>:$extras, F64Attr:$scale, AffineMapArrayAttr:$extraMaps);
   let results = (outs Ltc_Tensor:$output, Ltc_Tensor:$lse);
   let regions = (region MaxSizedRegion<1>:$keep, MaxSizedRegion<1>:$score);
   let assemblyFormat = [{
-    $query `,` $key `,` $value (`sink` $sink^)? (`reads` $extras^)? $extraMaps `scale` $scale
+    $query `,` $key `,` $value (`sink` $sink^)? (`offset` $offset^)? (`reads` $extras^)? $extraMaps `scale` $scale
     `keep` $keep `score` $score attr-dict `:` functional-type(operands, results)
   }];
   let hasVerifier = 1;

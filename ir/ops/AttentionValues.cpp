@@ -53,6 +53,7 @@ template <typename Op> struct Reference {
   std::optional<ScalarProgram> keep, score;
   std::vector<AffineMap> maps;
   const HostTensor *sink = nullptr;
+  int64_t offset = 0; ///< of the first query's position
   std::vector<double> weight; ///< (u): probability
   /// (u)(j): derivative of the score by s, then by the extras of extraGrads.
   std::vector<std::vector<double>> slope;
@@ -77,8 +78,8 @@ template <typename Op> struct Reference {
       maps.push_back(map);
   }
 
-  /// Where in extra n the point (b, g, r, t, u) reads; `gradient`: in its
-  /// gradient, which begins with (b, g).
+  /// Where in extra n the point (b, g, r, position of t, u) reads;
+  /// `gradient`: in its gradient, which begins with (b, g).
   int64_t extraOffset(unsigned n, ArrayRef<int64_t> point, bool gradient) {
     int64_t at = gradient ? point[0] * groups + point[1] : 0;
     for (auto [index, size] :
@@ -88,6 +89,8 @@ template <typename Op> struct Reference {
         continue;
       int64_t place = dim ? point[dim.getPosition()]
                           : point[3] - point[4] + *distanceOffset(index);
+      if (dim && dim.getPosition() == 3)
+        place -= offset;
       at = at * size + std::clamp<int64_t>(place, 0, size - 1);
     }
     return at;
@@ -114,8 +117,8 @@ template <typename Op> struct Reference {
     double s = op.getScale().convertToDouble() *
                dot(&in[0]->data[row(p) * size],
                    &in[1]->data[keyRow(p, u) * size], size);
-    int64_t point[] = {p[0], p[1], p[2], p[3], u};
-    std::vector<double> arguments = {s, double(p[3]), double(u)};
+    int64_t point[] = {p[0], p[1], p[2], p[3] + offset, u};
+    std::vector<double> arguments = {s, double(point[3]), double(u)};
     for (unsigned n = 0; n < extras.size(); ++n)
       arguments.push_back(extras[n]->data[extraOffset(n, point, false)]);
     double kept = 1;
@@ -217,6 +220,8 @@ std::vector<HostTensor> AttentionOp::evaluate(ArrayRef<const HostTensor *> in) {
   Reference<AttentionOp> ref(*this, in, {});
   if (getSink())
     ref.sink = in[3];
+  if (getOffset())
+    ref.offset = int64_t(in[getSink() ? 4 : 3]->data[0]);
   HostTensor out(shapeOf(getOutput()).vec()), lse(shapeOf(getLse()).vec());
   ref.forEachQuery([&](ArrayRef<int64_t> p) {
     lse.data[ref.row(p)] = ref.lse;
@@ -275,6 +280,8 @@ Factors AttentionOp::factors() {
   letters.factors.operands = {letters.query, letters.key, letters.value};
   if (getSink())
     letters.factors.operands.push_back({letters.query[2], letters.query[3]});
+  if (getOffset())
+    letters.factors.operands.push_back({});
   letters.addExtras(getExtraMaps(), getExtras());
   letters.factors.results = {letters.output, letters.lse};
   return letters.factors;
@@ -362,6 +369,8 @@ FailureOr<SmallVector<Value>> AttentionOp::gradient(OpBuilder &b,
   SmallVector<Value> grads(getNumOperands());
   if (dResults[1])
     return emitError("the log-sum-exp of attention has no gradient");
+  if (getOffset())
+    return emitError("attention to a cache has no gradient");
   if (!dResults[0])
     return grads;
   if (getSink() && wanted[3])

@@ -19,6 +19,7 @@ include "ir/interfaces/Cost.td"
 include "ir/interfaces/Differentiable.td"
 include "ir/interfaces/Evaluate.td"
 include "ir/interfaces/Factors.td"
+include "ir/interfaces/Incremental.td"
 
 class Ltc_Op<string mnemonic, list<Trait> traits = []> : Op<Ltc_Dialect, mnemonic, traits>;
 
@@ -29,6 +30,9 @@ class Ltc_TensorOp<string mnemonic, list<Trait> traits = []>
         DeclareOpInterfaceMethods<FactorsOf>,
         DeclareOpInterfaceMethods<CostOf>,
         DeclareOpInterfaceMethods<Differentiable>])>;
+
+// How an op goes on along time where that is not point by point.
+def Ltc_Incremental : DeclareOpInterfaceMethods<Incremental>;
 
 // Every tensor is static and ranked; rank 0 is a scalar.
 def Ltc_Tensor : StaticShapeTensorOf<[AnyType]>;

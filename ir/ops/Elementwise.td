@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // ltc.map, ltc.reduce, ltc.index, ltc.stop_gradient.
 
-def Ltc_MapOp : Ltc_TensorOp<"map", [SingleBlock, IsolatedFromAbove]> {
+def Ltc_MapOp : Ltc_TensorOp<"map", [SingleBlock, IsolatedFromAbove, Ltc_Incremental]> {
   let summary = "one scalar expression at every point of an index space";
   let description = [{
     y_j[i] = body_j(x_0[m_0(i)], x_1[m_1(i)], ...) for every i in the space.
@@ -35,6 +35,8 @@ def Ltc_MapOp : Ltc_TensorOp<"map", [SingleBlock, IsolatedFromAbove]> {
     ::llvm::ArrayRef<int64_t> getSpace() {
       return ::llvm::cast<::mlir::RankedTensorType>(getOutputs()[0].getType()).getShape();
     }
+    /// Positions along `time` count on from the step's past.
+    ::mlir::LogicalResult countFromPast(TimeStep &step, TimeDim time);
     ::mlir::AffineMap getMap(unsigned input) {
       return ::llvm::cast<::mlir::AffineMapAttr>(getMaps()[input]).getValue();
     }

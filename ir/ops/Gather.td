@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// ltc.gather, ltc.scatter_add, ltc.shift.
+// ltc.gather, ltc.scatter_add, ltc.shift, ltc.append.
 
 def Ltc_GatherOp : Ltc_TensorOp<"gather"> {
   let summary = "rows of a table: out[I.., rest] = table[ids[I..], rest]";
@@ -23,7 +23,7 @@ def Ltc_ScatterAddOp : Ltc_TensorOp<"scatter_add"> {
   let hasVerifier = 1;
 }
 
-def Ltc_ShiftOp : Ltc_TensorOp<"shift"> {
+def Ltc_ShiftOp : Ltc_TensorOp<"shift", [Ltc_Incremental]> {
   let summary = "y[.., t, ..] = x[.., t - offset, ..], zero outside the sequence and the document";
   let description = [{
     (C1) document (optional) is i32 with x's leading dimensions up to and
@@ -34,6 +34,24 @@ def Ltc_ShiftOp : Ltc_TensorOp<"shift"> {
   let assemblyFormat = [{
     $input `by` $offset `along` $dim (`within` $document^)? attr-dict
     `:` type($input) (`,` type($document)^)?  `->` type($output)
+  }];
+  let hasVerifier = 1;
+}
+
+def Ltc_AppendOp : Ltc_TensorOp<"append", [AllTypesMatch<["cache", "output"]>]> {
+  let summary = "y = cache, but for rows from position on along one dimension";
+  let description = [{
+    y[.., position + i, ..] = rows[.., i, ..]; elsewhere y = cache. What a cache
+    of earlier times becomes; stored over the cache it costs its rows only. A
+    position that would end behind the cache counts as the last that does not.
+    (C1) rows are like the cache, with at most its
+    size along dim  (C2) position is one i32
+  }];
+  let arguments = (ins Ltc_Tensor:$cache, Ltc_Tensor:$rows, Ltc_Tensor:$position, I64Attr:$dim);
+  let results = (outs Ltc_Tensor:$output);
+  let assemblyFormat = [{
+    $cache `,` $rows `at` $position `along` $dim attr-dict
+    `:` type($cache) `,` type($rows) `,` type($position)
   }];
   let hasVerifier = 1;
 }

@@ -14,6 +14,7 @@ def Ltc_KernelOp : Ltc_Op<"kernel", [IsolatedFromAbove, Symbol, SingleBlock]> {
       routing    one ltc.top_k, ltc.route, ltc.dispatch or ltc.combine;
       scan       one ltc.scan; ltc.map, ltc.slice, ltc.join, ltc.shift of its space
                  before it, ltc.map after it at the scan's own point;
+      append     one ltc.append;
       pointwise  ltc.map, ltc.reduce, ltc.slice, ltc.join, ltc.shift,
                  ltc.reshape: all maps iterate over one space (P.., R..) or
                  over P.. alone; a reduce is over R.. (a row result, used

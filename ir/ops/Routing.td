@@ -17,7 +17,7 @@ def Ltc_TopKOp : Ltc_TensorOp<"top_k"> {
   let hasVerifier = 1;
 }
 
-def Ltc_RouteOp : Ltc_TensorOp<"route"> {
+def Ltc_RouteOp : Ltc_TensorOp<"route", [Ltc_Incremental]> {
   let summary = "a stable sort of slots by the group they chose";
   let description = [{
     slot[r] is the slot in row r, place[s] the row of slot s, group[r] the
@@ -37,7 +37,7 @@ def Ltc_RouteOp : Ltc_TensorOp<"route"> {
 }
 
 // `each` slots share a row of the unsorted side: 1, or place's last dimension.
-class Ltc_RowsOp<string mnemonic> : Ltc_TensorOp<mnemonic> {
+class Ltc_RowsOp<string mnemonic> : Ltc_TensorOp<mnemonic, [Ltc_Incremental]> {
   let arguments = (ins Ltc_Tensor:$input, Ltc_Tensor:$slot, Ltc_Tensor:$place, I64Attr:$each);
   let results = (outs Ltc_Tensor:$output);
   let assemblyFormat = [{
@@ -62,7 +62,7 @@ def Ltc_CombineOp : Ltc_RowsOp<"combine"> {
   let description = [{ (C1), (C2), (C3) as in ltc.dispatch, with x the result. }];
 }
 
-def Ltc_GroupedContractOp : Ltc_TensorOp<"grouped_contract"> {
+def Ltc_GroupedContractOp : Ltc_TensorOp<"grouped_contract", [Ltc_Incremental]> {
   let summary = "a contraction in which each row belongs to one group";
   let description = [{
     An einsum over labels (see ltc.contract) of which `row` and `group` belong

@@ -23,6 +23,13 @@ func.func @ops(%x: tensor<2x8x4xf32>, %w: tensor<6x4xf32>, %g: tensor<4xf32>,
   %dw = ltc.scatter_add %e at %ids : tensor<2x8x4xf32>, tensor<2x8xi32> -> tensor<6x4xf32>
   // CHECK: ltc.shift %{{.*}} by 1 along 1 within
   %sh = ltc.shift %e by 1 along 1 within %ids : tensor<2x8x4xf32>, tensor<2x8xi32> -> tensor<2x8x4xf32>
+  // CHECK: ltc.append %{{.*}}, %{{.*}} at %{{.*}} along 1
+  %at = ltc.map() maps [] {
+    %three = arith.constant 3 : i32
+    ltc.yield %three : i32
+  } : () -> tensor<i32>
+  %row = ltc.slice %sh along 1 from 0 : tensor<2x8x4xf32> -> tensor<2x2x4xf32>
+  %ap = ltc.append %sh, %row at %at along 1 : tensor<2x8x4xf32>, tensor<2x2x4xf32>, tensor<i32>
   // CHECK: ltc.shift
   %sh2 = ltc.shift %sh by -1 along 1 : tensor<2x8x4xf32> -> tensor<2x8x4xf32>
   // CHECK: ltc.scan %{{.*}} decay %{{.*}} along 1 within

@@ -13,7 +13,7 @@ namespace ltc {
 static bool makesKernel(Operation *op) {
   return isa<MapOp, ReduceOp, SliceOp, JoinOp, ShiftOp, ContractOp, AttentionOp,
              AttentionGradOp, GatherOp, ScatterAddOp, GroupedContractOp, TopKOp,
-             RouteOp, DispatchOp, CombineOp, ScanOp>(op);
+             RouteOp, DispatchOp, CombineOp, AppendOp, ScanOp>(op);
 }
 
 /// True if the join only says where its operands are stored: it is outermost,

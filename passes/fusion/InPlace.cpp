@@ -98,6 +98,8 @@ private:
           result.push_back(input);
       return result;
     }
+    if (auto append = value.getDefiningOp<AppendOp>())
+      return {append.getCache()};
     auto call = value.getDefiningOp<func::CallOp>();
     if (!call)
       return result;

@@ -24,6 +24,8 @@ StringRef kernelKindName(KernelKind kind) {
     return "routing";
   case KernelKind::Scan:
     return "scan";
+  case KernelKind::Append:
+    return "append";
   case KernelKind::Pointwise:
     return "pointwise";
   }
@@ -68,6 +70,8 @@ public:
       fits = alone(KernelKind::Gather);
     else if (has<TopKOp, RouteOp, DispatchOp, CombineOp>())
       fits = alone(KernelKind::Routing);
+    else if (has<AppendOp>())
+      fits = alone(KernelKind::Append);
     else if (has<ScatterAddOp>())
       fits = scatter();
     else if (has<ScanOp>())

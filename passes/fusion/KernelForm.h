@@ -17,6 +17,7 @@ enum class KernelKind {
   Scatter,
   Routing,
   Scan,
+  Append,
   Pointwise
 };
 llvm::StringRef kernelKindName(KernelKind kind);

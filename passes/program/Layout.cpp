@@ -407,7 +407,9 @@ static BufferClass classOf(StringRef name) {
     return BufferClass::output;
   if (name == "state")
     return BufferClass::state;
-  return BufferClass::scalar; // position
+  if (name == "cache")
+    return BufferClass::cache;
+  return BufferClass::scalar; // position, past
 }
 
 FailureOr<uint32_t> Layout::bound(DictionaryAttr bind, RankedTensorType type,
@@ -423,7 +425,8 @@ FailureOr<uint32_t> Layout::bound(DictionaryAttr bind, RankedTensorType type,
       key += "," + std::to_string(size);
   auto found = byKey.find(key);
   if (found == byKey.end()) {
-    static const char *const known[] = {"input", "output", "position", "state"};
+    static const char *const known[] = {"input", "output", "position",
+                                        "state", "past",   "cache"};
     if (!llvm::is_contained(known, kind))
       return emitError(loc, "no buffer is bound to ")
              << bind << "; the module's ltc attributes should name it";
@@ -433,6 +436,8 @@ FailureOr<uint32_t> Layout::bound(DictionaryAttr bind, RankedTensorType type,
                                          type.getShape(), bytesOf(type),
                                          lineOf(loc)))
                 .first;
+    if (kind == "cache")
+      caches.push_back(found->second);
   }
   artifact::BufferT &buffer = *artifact.buffers[found->second];
   if (buffer.bytes != bytesOf(type) ||
@@ -443,13 +448,15 @@ FailureOr<uint32_t> Layout::bound(DictionaryAttr bind, RankedTensorType type,
                               << ", but is used as " << type;
   if (kind == "position")
     artifact.wellknown->predict_position = int32_t(found->second);
+  if (kind == "past")
+    artifact.wellknown->past = int32_t(found->second);
   if (key == "output:logits")
     artifact.wellknown->predict_logits = int32_t(found->second);
   return found->second;
 }
 
 void Layout::finish() {
-  for (int kind = 0; kind < 8; ++kind) {
+  for (int kind = 0; kind <= int(BufferClass::MAX); ++kind) {
     auto arena = std::make_unique<artifact::ArenaT>();
     arena->class_ = BufferClass(kind);
     arena->bytes = arenas[kind];

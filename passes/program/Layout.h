@@ -52,6 +52,7 @@ public:
   /// Of the groups that are evaluated with other weights than they train:
   /// those weights lie over the gradients, which are zero between steps.
   std::vector<uint32_t> evaluationWeights;
+  std::vector<uint32_t> caches; ///< zero before a context's first token
   /// Parameters that a phase reads are from now on those for evaluation.
   void readEvaluationWeights(bool reads) { evaluating = reads; }
 
@@ -85,7 +86,7 @@ private:
 
   mlir::ModuleOp module;
   artifact::ArtifactT &artifact;
-  uint64_t arenas[8] = {};
+  uint64_t arenas[int(artifact::BufferClass::MAX) + 1] = {};
   std::vector<Place> groups;
   std::vector<std::vector<StatePlace>> statesOfGroup;
   std::map<std::string, std::vector<StatePlace>> statesOfParameter;

@@ -12,8 +12,10 @@ namespace {
 
 using artifact::BufferClass;
 
-constexpr const char *kPhases[] = {"init",     "accumulate", "apply",
-                                   "evaluate", "predict",    "enter_evaluation"};
+constexpr const char *kPhases[] = {
+    "init",    "accumulate", "apply",   "evaluate",
+    "predict", "prepare",    "prefill", "decode",
+    "enter_evaluation"};
 
 class Assembler {
 public:
@@ -31,6 +33,8 @@ public:
       if (auto function = module.lookupSymbol<func::FuncOp>(name))
         if (failed(addPhase(function)))
           return failure();
+    if (!layout.caches.empty())
+      addZeros("clear_caches", layout.caches);
     assembly.stop();
     auto binary = target.link(*native, timing);
     if (failed(binary))
@@ -50,14 +54,16 @@ private:
   LogicalResult addPhase(func::FuncOp function) {
     auto phase = std::make_unique<artifact::PhaseT>();
     phase->name = function.getSymName().str();
-    bool predicts = phase->name == "predict";
-    layout.readEvaluationWeights(predicts || phase->name == "evaluate");
+    auto chunk = function->getAttrOfType<IntegerAttr>("ltc.length");
+    bool predicts = phase->name == "predict" || chunk;
+    layout.readEvaluationWeights(predicts || phase->name == "evaluate" ||
+                                 phase->name == "prepare");
     auto flat = flatten(function, layout);
     if (failed(flat))
       return failure();
     if (predicts || phase->name == "evaluate" || phase->name == "accumulate") {
       phase->batch = predicts ? 1 : moduleNumber("ltc.micro_batch");
-      phase->length = moduleNumber("ltc.length");
+      phase->length = chunk ? chunk.getInt() : moduleNumber("ltc.length");
     }
     for (const artifact::InputT &input : flat->inputs)
       phase->inputs.push_back(std::make_unique<artifact::InputT>(input));
@@ -65,13 +71,16 @@ private:
     for (const FlatCommand &command : flat->commands)
       if (failed(addCommand(*flat, command, *phase)))
         return failure();
+    // A step ends with gradients of zero: the next begins by adding to them.
     if (phase->name == "apply")
-      zeroGradients(*phase, layout.groupGradients);
-    if (phase->name == "enter_evaluation")
-      addLeaveEvaluation();
+      zero(*phase, layout.groupGradients, "zero gradients");
     if (phase->name == "evaluate")
       countFlops(*flat);
+    bool enters = phase->name == "enter_evaluation";
     result->phases.push_back(std::move(phase));
+    // Weights for evaluation lie over the gradients: zero again afterwards.
+    if (enters)
+      addZeros("leave_evaluation", layout.evaluationWeights);
     return success();
   }
 
@@ -193,23 +202,22 @@ private:
     return arguments;
   }
 
-  /// Weights for evaluation lie over the gradients: zero again afterwards.
-  void addLeaveEvaluation() {
+  /// A phase that only fills with zeros.
+  void addZeros(const char *name, ArrayRef<uint32_t> buffers) {
     auto phase = std::make_unique<artifact::PhaseT>();
-    phase->name = "leave_evaluation";
-    zeroGradients(*phase, layout.evaluationWeights);
+    phase->name = name;
+    zero(*phase, buffers, name);
     result->phases.push_back(std::move(phase));
   }
 
-  /// A step ends with gradients of zero: the next begins by adding to them.
-  void zeroGradients(artifact::PhaseT &phase,
-                     ArrayRef<uint32_t> gradients) {
-    for (uint32_t buffer : gradients) {
+  void zero(artifact::PhaseT &phase, ArrayRef<uint32_t> buffers,
+            const char *segment) {
+    for (uint32_t buffer : buffers) {
       auto command = std::make_unique<artifact::CommandT>();
       command->kind = artifact::CommandKind::fill_zero;
       command->bytes = result->buffers[buffer]->bytes;
       command->bindings.emplace_back(buffer, 0);
-      command->segment = "zero gradients";
+      command->segment = segment;
       phase.commands.push_back(std::move(command));
     }
   }
@@ -248,6 +256,8 @@ private:
     result->vocab = moduleNumber("ltc.vocab");
     if (auto text = module->getAttrOfType<StringAttr>("ltc.config_json"))
       result->config_json = text.getValue().str();
+    if (auto text = module->getAttrOfType<StringAttr>("ltc.no_cache_why"))
+      result->no_cache_why = text.getValue().str();
   }
 
   ModuleOp module;

@@ -5,20 +5,29 @@
 namespace ltc {
 using namespace artifact;
 
-static_assert(static_cast<int>(BufferClass::MAX) < 8, "Program::arenas");
-
 Result<std::unique_ptr<Program>> Program::load(const ArtifactFile &file,
-                                               Device &device) {
+                                               Device &device, bool caches) {
   std::unique_ptr<Program> result(new Program(file, device));
   LTC_TRY(result->findKernels());
-  LTC_TRY(result->allocateArenas());
+  LTC_TRY(result->allocateArenas(caches));
   for (const auto &phase : file.program.phases)
-    result->resolve(*phase);
+    if (caches || !result->touchesCaches(*phase))
+      result->resolve(*phase);
   return result;
 }
 
-Result<void> Program::allocateArenas() {
+bool Program::touchesCaches(const PhaseT &phase) const {
+  for (const auto &command : phase.commands)
+    for (const Binding &binding : command->bindings)
+      if (table().buffers[binding.buffer()]->class_ == BufferClass::cache)
+        return true;
+  return false;
+}
+
+Result<void> Program::allocateArenas(bool caches) {
   for (const auto &arena : table().arenas) {
+    if (arena->class_ == BufferClass::cache && !caches)
+      continue;
     auto memory = target.allocate(arena->bytes);
     if (!memory)
       return fail("the " + std::string(EnumNameBufferClass(arena->class_)) +
@@ -152,7 +161,8 @@ Result<void> Program::read(uint32_t buffer, void *to, uint64_t bytes,
 uint64_t Program::arenaBytes() const {
   uint64_t bytes = 0;
   for (const auto &arena : table().arenas)
-    bytes += arena->bytes;
+    if (arenas[static_cast<int>(arena->class_)])
+      bytes += arena->bytes;
   return bytes;
 }
 

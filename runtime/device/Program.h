@@ -12,9 +12,10 @@ namespace ltc {
 
 class Program {
 public:
-  /// `file` and `device` outlive the program.
-  static Result<std::unique_ptr<Program>> load(const ArtifactFile &file,
-                                               Device &device);
+  /// `file` and `device` outlive the program. Without `caches` it has no
+  /// memory for them and no phase that touches them: a run that trains.
+  static Result<std::unique_ptr<Program>>
+  load(const ArtifactFile &file, Device &device, bool caches = false);
 
   const artifact::ArtifactT &table() const { return file.program; }
   Device &device() const { return target; }
@@ -37,7 +38,7 @@ public:
     LTC_TRY(read(buffer, &value, sizeof value));
     return value;
   }
-  uint64_t arenaBytes() const; ///< of all classes together
+  uint64_t arenaBytes() const; ///< of all that it holds
 
 private:
   /// A launch, or (no kernel) zeros over the first binding.
@@ -55,9 +56,10 @@ private:
 
   Program(const ArtifactFile &file, Device &device)
       : file(file), target(device) {}
-  Result<void> allocateArenas();
+  Result<void> allocateArenas(bool caches);
   Result<void> findKernels();
   void resolve(const artifact::PhaseT &phase);
+  bool touchesCaches(const artifact::PhaseT &phase) const;
   Result<void> give(const Command &command, void *const *bindings);
   Result<void> runTimed(const std::string &name, const Phase &phase);
   char *address(uint32_t buffer) const;
@@ -66,7 +68,7 @@ private:
 
   const ArtifactFile &file;
   Device &target;
-  char *arenas[8] = {};
+  char *arenas[int(artifact::BufferClass::MAX) + 1] = {};
   std::vector<LtcKernel *> kernels;
   std::map<std::string, Phase> phases;
   Profile *profile = nullptr;

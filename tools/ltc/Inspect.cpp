@@ -60,7 +60,8 @@ json wellknownJson(const artifact::WellknownT &known) {
           {"seed", known.seed},
           {"attempt", known.attempt},
           {"predict_position", known.predict_position},
-          {"predict_logits", known.predict_logits}};
+          {"predict_logits", known.predict_logits},
+          {"past", known.past}};
 }
 
 void addParameters(json &out, const artifact::ArtifactT &table) {

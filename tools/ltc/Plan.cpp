@@ -142,6 +142,17 @@ void printLines(const std::vector<Line> &lines) {
               shortBytes(double(totalOf(lines))).c_str());
 }
 
+/// What `ltc generate` adds: a run that trains has no caches.
+void printGeneration(const artifact::ArtifactT &table) {
+  if (!table.no_cache_why.empty())
+    std::printf("generation has no caches, each token takes the whole window: "
+                "%s\n",
+                table.no_cache_why.c_str());
+  else if (uint64_t bytes = arenaBytes(table, BufferClass::cache))
+    std::printf("generation keeps %s of caches for %lld tokens\n",
+                shortBytes(double(bytes)).c_str(), (long long)table.length);
+}
+
 void printJson(const std::vector<Line> &lines) {
   nlohmann::ordered_json out;
   for (const Line &line : lines)
@@ -191,6 +202,7 @@ void plan(const PlanJob &job) {
     return printJson(lines);
   printSummary(file.program);
   printLines(lines);
+  printGeneration(file.program);
   printLargest(file.program);
   std::printf("tokens for 20 per parameter: %s\n",
               shortNumber(20.0 * double(file.program.parameter_count)).c_str());

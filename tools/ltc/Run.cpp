@@ -62,7 +62,8 @@ void summarise(const artifact::ArtifactT &table, const Program &program,
               (long long)options.batch, (long long)table.length);
   std::printf("memory %s:", shortBytes(double(program.arenaBytes())).c_str());
   for (const auto &arena : table.arenas)
-    if (arena->bytes >= 1 << 20)
+    if (arena->bytes >= 1 << 20 &&
+        arena->class_ != artifact::BufferClass::cache)
       std::printf(" %s %s", artifact::EnumNameBufferClass(arena->class_),
                   shortBytes(double(arena->bytes)).c_str());
   std::printf("\non %s; run folder %s\n",

@@ -30,6 +30,10 @@ AttentionEmitter::AttentionEmitter(Emitter &emit, KernelOp kernel,
   for (auto [n, yielded] : llvm::enumerate(yields(kernel)))
     results[cast<OpResult>(throughReshapes(yielded)).getResultNumber()] =
         stored[n];
+  if (form.offset)
+    offset = arith::ExtSIOp::create(
+        emit, emit.getLoc(), emit.getI64Type(),
+        emit.load(emit.getI32Type(), operand(form.offset)));
   rowT = scratch.take(kRows);
   rowR = scratch.take(kRows);
   rowSinks = form.sink ? scratch.take(kRows) : Value();
@@ -67,6 +71,8 @@ Value AttentionEmitter::extraIndex(unsigned extra, Value r, Value t, Value u,
     if (gradient && dim && dim.getPosition() < 2)
       continue;
     Value place = dim ? places[dim.getPosition()] : Value();
+    if (dim && dim.getPosition() == 3 && offset)
+      place = arith::SubIOp::create(emit, emit.getLoc(), place, offset);
     if (!dim) {
       place = arith::SubIOp::create(emit, emit.getLoc(), t, u);
       place = emit.add(place, *distanceOffset(index));
@@ -79,9 +85,14 @@ Value AttentionEmitter::extraIndex(unsigned extra, Value r, Value t, Value u,
   return at;
 }
 
+Value AttentionEmitter::positionOf(Value row) {
+  Value t = emit.div(row, form.repeats);
+  return offset ? emit.add(t, offset) : t;
+}
+
 void AttentionEmitter::noteRow(Value row) {
   Value f = emit.min(emit.add(firstRow, row), emit.i64(form.rows() - 1));
-  Value t = emit.div(f, form.repeats), r = emit.rem(f, form.repeats);
+  Value t = positionOf(f), r = emit.rem(f, form.repeats);
   Type i32 = emit.getI32Type();
   emit.store(narrow(emit, t), emit.at(rowT, i32, row));
   emit.store(narrow(emit, r), emit.at(rowR, i32, row));
@@ -104,7 +115,7 @@ void AttentionEmitter::noteRow(Value row) {
 void AttentionEmitter::enterRows(Value first) {
   firstRow = first;
   if (!form.keep->empty() || form.score || form.sink)
-    emit.loop(0, kRows, 1, [&](Value row) { noteRow(row); });
+    emit.loop(0, form.lanesUsed(), 1, [&](Value row) { noteRow(row); });
 }
 
 Value AttentionEmitter::wide(Value base, Value row) {
@@ -135,7 +146,7 @@ void AttentionEmitter::notePairs(Value from, Value count) {
     Type element = elementOf(extra);
     emit.loop(emit.i64(0), count, 1, [&, n = n, extra = extra](Value u) {
       Value key = emit.add(from, u), to = emit.mul(u, kRows);
-      emit.loop(0, kRows, 1, [&](Value row) {
+      emit.loop(0, form.lanesUsed(), 1, [&](Value row) {
         Value at = extraIndex(n, wide(rowR, row), wide(rowT, row), key);
         emit.store(emit.load(element, emit.at(operand(extra), element, at)),
                    emit.at(pairExtras[n], element, emit.add(to, row)));
@@ -150,11 +161,9 @@ void AttentionEmitter::overKeys(std::function<void(Value, Value)> body) {
   Value last =
       emit.min(emit.add(firstRow, kRows - 1), emit.i64(form.rows() - 1));
   if (form.bounds.ahead)
-    end = emit.min(end,
-                   emit.add(emit.div(last, form.repeats), *form.bounds.ahead));
+    end = emit.min(end, emit.add(positionOf(last), *form.bounds.ahead));
   if (form.bounds.window) {
-    Value low =
-        emit.add(emit.div(firstRow, form.repeats), 1 - *form.bounds.window);
+    Value low = emit.add(positionOf(firstRow), 1 - *form.bounds.window);
     low = arith::MaxSIOp::create(emit, loc, low, emit.i64(0));
     begin = emit.mul(emit.div(low, form.keyBlock), form.keyBlock);
   }
@@ -221,7 +230,7 @@ void AttentionEmitter::packRows(Value base, int64_t width, float factor,
   VectorType lanes = Emitter::lanes(f32);
   int64_t whole = width / kLanes * kLanes, padded = paddedWidth(width);
   Value times = lanesOf(emit, factor);
-  emit.loop(0, kRows, kLanes, [&](Value first) {
+  emit.loop(0, form.lanesUsed(), kLanes, [&](Value first) {
     SmallVector<Value> addresses;
     for (int64_t i = 0; i < kLanes; ++i)
       addresses.push_back(
@@ -259,7 +268,7 @@ void AttentionEmitter::storeRows(Value columns, Value scale, float factor,
   Type f32 = emit.getF32Type();
   VectorType lanes = Emitter::lanes(f32);
   int64_t whole = width / kLanes * kLanes;
-  emit.loop(0, kRows, kLanes, [&](Value first) {
+  emit.loop(0, form.lanesUsed(), kLanes, [&](Value first) {
     Value times = scale ? emit.load(lanes, emit.at(scale, f32, first))
                         : lanesOf(emit, factor);
     SmallVector<Value> addresses, masks;

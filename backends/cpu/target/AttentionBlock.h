@@ -26,6 +26,7 @@ struct AttentionForm {
   mlir::OperandRange extras;
   llvm::SmallVector<mlir::AffineMap> maps; ///< of extras, from (b, g, r, t, u)
   mlir::Value sink; ///< null: none
+  mlir::Value offset; ///< position of the first query; null: 0
   mlir::Region *keep;
   /// Yields the score, of a gradient also its derivatives by s and by the
   /// extras of `extraGrads`; null: the identity.
@@ -35,10 +36,12 @@ struct AttentionForm {
   float scale;
   int64_t batches, queries, keys, groups, repeats, size, valueSize;
   int64_t keyBlock; ///< keys of a block
+  int64_t vectors = kRowVectors; ///< of a block that hold rows
   KeepBounds bounds;
 
   ExtraKind extraKind(unsigned extra) const;
   int64_t rows() const { return queries * repeats; }
+  int64_t lanesUsed() const { return vectors * kLanes; }
   int64_t rowBlocks() const { return llvm::divideCeil(rows(), kRows); }
   int64_t querySize() const { return groups * repeats * size; } ///< a t apart
   int64_t outSize() const { return groups * repeats * valueSize; }
@@ -119,8 +122,10 @@ public:
   Scratch scratch;
 
 private:
+  /// `t` is a position.
   mlir::Value extraIndex(unsigned extra, mlir::Value r, mlir::Value t,
                          mlir::Value u, bool gradient = false);
+  mlir::Value positionOf(mlir::Value row); ///< of a row of the head
   void noteRow(mlir::Value row);
   void notePairs(mlir::Value from, mlir::Value count);
   llvm::SmallVector<mlir::Value> run(mlir::Block &body, mlir::Value s,
@@ -133,7 +138,8 @@ private:
   const AttentionForm &form;
   llvm::SmallVector<mlir::Value> arguments, results;
   mlir::Value batch, group, firstRow, firstKey;
-  mlir::Value rowT, rowR; ///< i32 per row of the block
+  mlir::Value rowT, rowR; ///< i32 per row of the block: position, r
+  mlir::Value offset;     ///< i64; null: 0
   mlir::Value rowSinks;
   /// By extra, null where it is of another kind: [row], [key][row].
   llvm::SmallVector<mlir::Value> rowExtras, pairExtras;

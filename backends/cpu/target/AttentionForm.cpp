@@ -68,10 +68,14 @@ FailureOr<AttentionForm> readForm(KernelOp kernel, Op op) {
                      .keyBlock = std::min(v[1], kMostKeys)};
   for (AffineMap map : op.getExtraMaps().template getAsValueRange<AffineMapAttr>())
     form.maps.push_back(map);
-  if constexpr (std::is_same_v<Op, AttentionGradOp>)
+  if constexpr (std::is_same_v<Op, AttentionGradOp>) {
     form.extraGrads = op.getExtraGrads();
-  else
+  } else {
     form.sink = op.getSink();
+    form.offset = op.getOffset();
+    form.vectors = std::min<int64_t>(
+        kRowVectors, llvm::divideCeil(form.rows(), kLanes));
+  }
   if (failed(readScore(op, form)))
     return failure();
   for (unsigned n = 0; n < form.extras.size(); ++n)

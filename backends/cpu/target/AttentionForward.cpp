@@ -69,7 +69,7 @@ void Forward::emitScores(Value from, Value count) {
     last = emit.add(count, -1);
   emitProduct(emit,
               {.rows = form.keyBlock,
-               .vectors = kRowVectors,
+               .vectors = form.vectors,
                .a = key,
                .aRow = stride,
                .aStep = 1,
@@ -86,11 +86,11 @@ void Forward::emitScores(Value from, Value count) {
 /// each row.
 SmallVector<Value> Forward::emitMaxima(Value from, Value count) {
   SmallVector<Value> maxima;
-  for (int64_t v = 0; v < kRowVectors; ++v)
+  for (int64_t v = 0; v < form.vectors; ++v)
     maxima.push_back(load(at(most, v)));
   auto step = [&](Value u, ValueRange before) {
     SmallVector<Value> after;
-    for (int64_t v = 0; v < kRowVectors; ++v) {
+    for (int64_t v = 0; v < form.vectors; ++v) {
       Value score = load(at(scores, u, v)), key = emit.add(from, u);
       if (form.score)
         score = code.scored(score, key, v)[0];
@@ -111,7 +111,7 @@ SmallVector<Value> Forward::emitMaxima(Value from, Value count) {
 void Forward::emitWeights(ValueRange maxima, Value count) {
   Location loc = emit.getLoc();
   SmallVector<Value> bases, total;
-  for (int64_t v = 0; v < kRowVectors; ++v) {
+  for (int64_t v = 0; v < form.vectors; ++v) {
     // A row that keeps nothing yet has m = -inf: subtract zero then.
     Value none =
         compare(arith::CmpFPredicate::OEQ, maxima[v], lanesOf(emit, kNone));
@@ -126,7 +126,7 @@ void Forward::emitWeights(ValueRange maxima, Value count) {
   }
   auto step = [&](Value u, ValueRange before) {
     SmallVector<Value> after;
-    for (int64_t v = 0; v < kRowVectors; ++v) {
+    for (int64_t v = 0; v < form.vectors; ++v) {
       Value to = at(scores, u, v);
       Value weight = emitExp(
           emit, arith::SubFOp::create(emit, loc, load(to), bases[v]));
@@ -136,7 +136,7 @@ void Forward::emitWeights(ValueRange maxima, Value count) {
     return after;
   };
   total = emit.loop(emit.i64(0), count, 1, total, step);
-  for (int64_t v = 0; v < kRowVectors; ++v)
+  for (int64_t v = 0; v < form.vectors; ++v)
     emit.store(total[v], at(sums, v));
 }
 
@@ -147,7 +147,7 @@ void Forward::addKeys(Value from, Value count) {
       code.keys(form.value, form.valueSize, from, count, room);
   emitProduct(emit,
               {.rows = form.valueSize,
-               .vectors = kRowVectors,
+               .vectors = form.vectors,
                .a = value,
                .aRow = 1,
                .aStep = stride,
@@ -167,7 +167,7 @@ void Forward::storeLse() {
   if (!base)
     return;
   Type f32 = emit.getF32Type();
-  for (int64_t v = 0; v < kRowVectors; ++v) {
+  for (int64_t v = 0; v < form.vectors; ++v) {
     Value sum = load(at(sums, v));
     Value lse = arith::AddFOp::create(
         emit, emit.getLoc(), load(at(most, v)),
@@ -175,7 +175,7 @@ void Forward::storeLse() {
     Value none = compare(arith::CmpFPredicate::OEQ, sum, emit.zero(lanes));
     emit.store(select(none, lanesOf(emit, kNone), lse), at(sums, v));
   }
-  emit.loop(0, kRows, 1, [&](Value row) {
+  emit.loop(0, form.lanesUsed(), 1, [&](Value row) {
     emit.ifThen(code.isRow(row), [&] {
       emit.store(emit.load(f32, emit.at(sums, f32, row)),
                  code.rowAddress(base, row, 1, f32));
@@ -184,7 +184,7 @@ void Forward::storeLse() {
 }
 
 void Forward::finish() {
-  for (int64_t v = 0; v < kRowVectors; ++v) {
+  for (int64_t v = 0; v < form.vectors; ++v) {
     Value sum = load(at(sums, v));
     Value none = compare(arith::CmpFPredicate::OEQ, sum, emit.zero(lanes));
     Value inverse =
@@ -204,10 +204,10 @@ void Forward::emitTile(Value tile) {
   code.enterRows(emit.mul(block, kRows));
   code.packRows(code.operand(form.query), form.size, form.scale, query, {});
   emit.loop(0, form.valueSize, 1, [&](Value c) {
-    for (int64_t v = 0; v < kRowVectors; ++v)
+    for (int64_t v = 0; v < form.vectors; ++v)
       emit.store(emit.zero(lanes), at(output, c, v));
   });
-  for (int64_t v = 0; v < kRowVectors; ++v) {
+  for (int64_t v = 0; v < form.vectors; ++v) {
     // A sink is there from the start: a score of weight exp(0).
     emit.store(form.sink ? lanesOf(emit, 1) : emit.zero(lanes), at(sums, v));
     emit.store(form.sink ? code.sinks(v) : lanesOf(emit, kNone), at(most, v));

@@ -21,7 +21,7 @@ struct Extra {
 struct Texts {
   std::string keep, score;
   std::vector<Extra> extras;
-  bool sink = false;
+  bool sink = false, offset = false;
   std::string element = "f32"; ///< of query, key, value and output
 };
 
@@ -205,6 +205,11 @@ std::string attention(const Sizes &n, const Texts &texts, bool gradient) {
     names += " sink %sink";
     arguments += ", %sink: " + sink;
   }
+  if (texts.offset) {
+    types += ", tensor<i32>";
+    names += " offset %at";
+    arguments += ", %at: tensor<i32>";
+  }
   auto region = [&](const std::string &text, const std::string &own) {
     return text.empty() ? std::string(" {}")
                         : " {\n^bb0(" + own + "%t: i32, %u: i32" +
@@ -241,6 +246,43 @@ TEST(Attention, agreesWithTheReferenceWithScoresAndSinks) {
   for (const Texts &texts : scores())
     for (int i = 0; i < 6; ++i)
       runner.check(attention(randomSizes(random), texts, false), i, 5e-6);
+}
+
+/// Few queries that stand anywhere among the keys of a cache.
+TEST(Attention, agreesWithTheReferenceOnACache) {
+  KernelRunner runner;
+  std::mt19937 random(5);
+  std::vector<Texts> all = keeps();
+  llvm::append_range(all, scores());
+  for (Texts texts : all)
+    for (int i = 0; i < 4; ++i) {
+      Sizes n = randomSizes(random);
+      n.u = 1 + int64_t(random() % 200);
+      n.t = i % 2 ? 1 : 1 + int64_t(random()) % std::min<int64_t>(n.u, 20);
+      texts.offset = true;
+      std::string text = attention(n, texts, false);
+      auto inputs = runner.randomInputs(text, i);
+      inputs[texts.sink ? 4 : 3].data[0] =
+          double(random() % uint64_t(n.u - n.t + 1));
+      runner.checkOn(text, inputs, 5e-6);
+    }
+}
+
+/// What stands behind the last query is not touched, be it NaN.
+TEST(Attention, readsNoKeyBlockBehindTheOffset) {
+  KernelRunner runner;
+  Texts texts = keeps()[1];
+  texts.offset = true;
+  Sizes n = {1, 1, 256, 1, 1, 8, 8};
+  std::string text = attention(n, texts, false);
+  auto inputs = runner.randomInputs(text, 1);
+  inputs[3].data[0] = 127;
+  for (int64_t i = 128 * 8; i < 256 * 8; ++i)
+    inputs[1].data[i] = inputs[2].data[i] = std::nan("");
+  auto results = runner.runNative(text, inputs);
+  ASSERT_EQ(results.size(), 2u);
+  for (double x : results[0].data)
+    EXPECT_TRUE(std::isfinite(x));
 }
 
 TEST(Attention, agreesWithTheReferenceOnModelShapes) {

@@ -77,6 +77,16 @@ LogicalResult Contract::plan() {
 /// 8 x 48 where columns divide by 48, else 6 x 64 or 12 x 32: 24 accumulators.
 void Contract::chooseBlocks() {
   int64_t n = plan_.n.size;
+  if (isVector()) { // the vectors of a tile, or two squares at once
+    int64_t most = plan_.n.b == 1 ? 16 : 2;
+    rows = mBlock = mTiles = 1;
+    kBlock = kWords();
+    vectors = std::clamp<int64_t>(llvm::divideCeil(n, kTiles * kLanes), 1, most);
+    int64_t tile = llvm::divideCeil(n, kTiles * vectors * kLanes);
+    nBlock = evenBlock(n, vectors * kLanes, tile * vectors * kLanes);
+    nTiles = llvm::divideCeil(n, nBlock);
+    return;
+  }
   vectors = n % 48 == 0 ? 3 : n % 64 == 0 ? 4 : n % 32 == 0 ? 2 : 3;
   if (n < 48 && n % 32 != 0)
     vectors = llvm::divideCeil(n, kLanes);
@@ -151,10 +161,21 @@ Value Contract::loadA(Value aRow, int64_t i, int64_t step, bool half) {
   return emit.splat(word);
 }
 
+/// sum + a b of each lane's word.
+Value Contract::addProduct(Value a, Value b, Value sum) {
+  if (pair == 1)
+    return vector::FMAOp::create(emit, emit.getLoc(), a, b, sum);
+  VectorType pairs = Emitter::lanes(emit.getBF16Type(), 2 * kLanes);
+  return LLVM::CallIntrinsicOp::create(
+             emit, emit.getLoc(), sum.getType(),
+             emit.getStringAttr("llvm.x86.avx512bf16.dpbf16ps.512"),
+             ValueRange{sum, emit.bitcast(a, pairs), emit.bitcast(b, pairs)})
+      .getResult(0);
+}
+
 void Contract::multiplyAdd(MutableArrayRef<Value> sums, Value aRow, Value bRow,
                            int64_t count, int64_t used, int64_t step,
                            bool half) {
-  VectorType pairs = Emitter::lanes(emit.getBF16Type(), 2 * kLanes);
   SmallVector<Value> b;
   for (int64_t v = 0; v < used; ++v)
     b.push_back(emit.load(
@@ -162,18 +183,8 @@ void Contract::multiplyAdd(MutableArrayRef<Value> sums, Value aRow, Value bRow,
         emit.at(bRow, f32, emit.i64((step * vectors + v) * kLanes))));
   for (int64_t i = 0; i < count; ++i) {
     Value a = loadA(aRow, i, step, half);
-    for (int64_t v = 0; v < used; ++v) {
-      Value &sum = sums[i * used + v];
-      if (pair == 1)
-        sum = vector::FMAOp::create(emit, emit.getLoc(), a, b[v], sum);
-      else
-        sum = LLVM::CallIntrinsicOp::create(
-                  emit, emit.getLoc(), sum.getType(),
-                  emit.getStringAttr("llvm.x86.avx512bf16.dpbf16ps.512"),
-                  ValueRange{sum, emit.bitcast(a, pairs),
-                             emit.bitcast(b[v], pairs)})
-                  .getResult(0);
-    }
+    for (int64_t v = 0; v < used; ++v)
+      sums[i * used + v] = addProduct(a, b[v], sums[i * used + v]);
   }
 }
 
@@ -380,6 +391,9 @@ void Contract::emitTile(Value tile) {
   bTile = bTileOfAll = emit.at(pointerOf(plan_.b), element, bOffset);
   mBegin = emit.mul(mTile, mBlock);
   nBegin = emit.mul(nTile, nBlock);
+  if (isVector())
+    return emitVectorTile(
+        emit.min(emit.add(nBegin, nBlock), emit.i64(plan_.n.size)));
   Value mEnd = emit.min(emit.add(mBegin, mBlock), emit.i64(plan_.m.size));
   Value nEnd = emit.min(emit.add(nBegin, nBlock), emit.i64(plan_.n.size));
   if (blockedK())
@@ -409,8 +423,9 @@ FailureOr<LoweredKernel> Contract::run() {
   launch.flops = cast<CostInterface>(contract).flops();
   launch.bindings = plainBindings(kernel);
   countBytes(kernel, launch);
-  int64_t packed = llvm::alignTo(kBlock, kLanes) * nBlock;
-  int64_t strip = rowsPacked() ? llvm::alignTo(kBlock * packedRows(), kLanes) : 0;
+  int64_t packed =
+      isVector() ? 0 : llvm::alignTo(kBlock, kLanes) * nBlock;
+  int64_t strip = rowsPacked() && !isVector() ? llvm::alignTo(kBlock * packedRows(), kLanes) : 0;
   int64_t partial = blockedK() ? mBlock * nBlock : 0;
   launch.scratchBytes = 4 * (packed + strip + partial);
   native = beginNative(emit, into, launch.symbol, launch.bindings.size());

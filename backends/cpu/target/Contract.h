@@ -50,6 +50,12 @@ private:
                    int64_t rows, int64_t vectors, int64_t unrolled, bool half);
   void finish(Value m, int64_t rows, Value n, int64_t width,
               llvm::ArrayRef<Value> sums);
+  bool isVector() const; ///< one row: ContractVector.cpp
+  void emitVectorTile(Value nEnd);
+  Value splatA(Value k, bool half = false);
+  Value addProduct(Value a, Value b, Value sum);
+  llvm::SmallVector<Value> sumOfRows(Value n, int64_t width);
+  llvm::SmallVector<Value> sumOfColumns(Value n, int64_t width);
   void emitGroups(Value mEnd, Value nEnd);
   void emitProduct(Value m0, Value m1, Value nEnd, Value kBegin, Value kEnd);
   std::pair<Value, Value> rowsOfGroup(Value group);

@@ -81,6 +81,37 @@ TEST(Contract, multipliesEveryOrderOfOperands) {
   }
 }
 
+/// A row alone is the same chain of multiply-adds: the same bits.
+TEST(Contract, oneRowHasTheBitsOfMany) {
+  KernelRunner runner;
+  std::mt19937 random(8);
+  auto pick = [&](int64_t most) { return int64_t(1 + random() % most); };
+  for (int i = 0; i < 32; ++i) {
+    int64_t n = i < 4 ? 16 * pick(70) : pick(300), k = pick(200);
+    std::vector<int64_t> r = i % 2 ? std::vector<int64_t>{1, 2}
+                                   : std::vector<int64_t>{2, 1};
+    std::string epilogue = i % 3 ? "" : "e";
+    auto rows = [&](int64_t m) {
+      return contraction({m, n, k}, {0, 2}, r, {0, 1}, epilogue,
+                         i % 4 < 2 ? "f32" : "bf16");
+    };
+    std::string one = rows(1), many = rows(13);
+    runner.check(one, i, 4e-6);
+    auto inputs = runner.randomInputs(many, i), row = inputs;
+    row[0] = HostTensor({1, k}, {inputs[0].data.begin() + 4 * k,
+                                 inputs[0].data.begin() + 5 * k});
+    if (row.size() > 3)
+      row[3] = HostTensor({1, n}, {inputs[3].data.begin() + 4 * n,
+                                   inputs[3].data.begin() + 5 * n});
+    auto whole = runner.runNative(many, inputs),
+         alone = runner.runNative(one, row);
+    ASSERT_EQ(whole.size(), alone.size());
+    for (size_t j = 0; j < whole.size(); ++j)
+      for (int64_t c = 0; c < n; ++c)
+        ASSERT_EQ(alone[j].data[c], whole[j].data[4 * n + c]) << one;
+  }
+}
+
 TEST(Contract, multipliesPairsOfBf16) {
   KernelRunner runner;
   std::mt19937 random(11);

@@ -63,6 +63,8 @@ public:
       return lowerScatter(kernel, into);
     if (!body.getOps<ScanOp>().empty())
       return lowerScan(kernel, into);
+    if (isa<AppendOp>(body.front()))
+      return lowerAppend(kernel, into);
     if (isa<TopKOp, RouteOp, DispatchOp, CombineOp>(body.front()))
       return lowerRouting(kernel, into);
     return lowerPointwise(kernel, into);

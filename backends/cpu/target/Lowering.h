@@ -15,6 +15,8 @@ mlir::FailureOr<LoweredKernel> lowerAttention(KernelOp kernel,
                                               mlir::ModuleOp into);
 mlir::FailureOr<LoweredKernel> lowerScatter(KernelOp kernel,
                                             mlir::ModuleOp into);
+mlir::FailureOr<LoweredKernel> lowerAppend(KernelOp kernel,
+                                           mlir::ModuleOp into);
 mlir::FailureOr<LoweredKernel> lowerRouting(KernelOp kernel,
                                             mlir::ModuleOp into);
 mlir::FailureOr<LoweredKernel> lowerScan(KernelOp kernel, mlir::ModuleOp into);
