@@ -23,6 +23,9 @@ struct KernelLaunch {
   /// -1-i is workspace i of the lowered kernel.
   std::vector<int> bindings;
   double flops = 0, readBytes = 0, writtenBytes = 0;
+  /// Parts of the device's ceilings that such kernels reach, as measured: what
+  /// `ltc plan` expects. 0: not known.
+  double flopsShare = 0, bytesShare = 0;
 };
 
 /// A kernel may become several launches, run in this order.
@@ -40,6 +43,11 @@ public:
   /// by a diagnostic at the kernel's location.
   virtual mlir::FailureOr<LoweredKernel> lower(KernelOp kernel,
                                                mlir::ModuleOp into) = 0;
+  /// What goes to code generation, or what comes of it, as text.
+  enum class Listing { llvm, assembly };
+  /// `link`'s work shown instead. Refuses, where the target has no such text.
+  virtual mlir::FailureOr<std::string> list(mlir::ModuleOp lowered,
+                                            Listing listing);
   /// Compiles and links what `lower` added; the bytes of one binary. What it
   /// does is named in `timing`.
   virtual mlir::FailureOr<std::vector<char>>

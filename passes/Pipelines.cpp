@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "passes/Pipelines.h"
+#include "ir/interfaces/Working.h"
 #include "llvm/Support/FileSystem.h"
-#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
 #include "passes/autodiff/Passes.h"
@@ -42,18 +43,50 @@ void buildShardToKernels(OpPassManager &pm, const CompileOptions &options) {
 }
 
 /// One file per pass in the debug folder: what a person reads first.
-void dumpInto(PassManager &pm, const std::string &folder) {
+LogicalResult dumpInto(PassManager &pm, ModuleOp module,
+                       const std::string &folder) {
   if (folder.empty())
-    return;
+    return success();
+  if (std::error_code error = llvm::sys::fs::create_directories(folder))
+    return module.emitError("cannot make the folder ")
+           << folder << ": " << error.message();
   OpPrintingFlags flags;
   flags.enableDebugInfo(true, false);
   pm.enableIRPrintingToFileTree(
       [](Pass *, Operation *) { return false; },
       [](Pass *, Operation *) { return true; }, false, false, false, folder,
       flags);
+  return success();
 }
 
+struct CompileKernels : PassWrapper<CompileKernels, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(CompileKernels)
+  StringRef getArgument() const override { return "ltc-compile-kernels"; }
+  StringRef getDescription() const override {
+    return "compiles each ltc.kernel for the CPU and drops the code";
+  }
+  void getDependentDialects(DialectRegistry &registry) const override {
+    registry.insert<arith::ArithDialect, LLVM::LLVMDialect, math::MathDialect,
+                    scf::SCFDialect, vector::VectorDialect>();
+  }
+  void runOnOperation() override {
+    for (KernelOp kernel : getOperation().getOps<KernelOp>()) {
+      Working::on(kernel);
+      OwningOpRef<ModuleOp> native = ModuleOp::create(kernel.getLoc());
+      std::unique_ptr<Target> target = createCpuTarget();
+      TimingScope none;
+      if (failed(target->lower(kernel, *native)) ||
+          failed(target->link(*native, none)))
+        return signalPassFailure();
+    }
+  }
+};
+
 } // namespace
+
+std::unique_ptr<Pass> createCompileKernelsPass() {
+  return std::make_unique<CompileKernels>();
+}
 
 LogicalResult runToStage(ModuleOp module, StringRef stage,
                          const CompileOptions &options) {
@@ -63,7 +96,10 @@ LogicalResult runToStage(ModuleOp module, StringRef stage,
   PassManager pm(module.getContext());
   if (options.timing)
     pm.enableTiming(*options.timing);
-  dumpInto(pm, options.debugDir);
+  if (failed(dumpInto(pm, module, options.debugDir)))
+    return failure();
+  if (options.watch)
+    options.watch(pm);
   auto reached = [&](StringRef name) {
     return llvm::find(kStages, name) - kStages <=
            llvm::find(kStages, stage) - kStages;
@@ -95,6 +131,7 @@ void registerPipelinePasses() {
   registerPrecisionPasses();
   registerRecomputePasses();
   registerShardingPasses();
+  PassRegistration<CompileKernels>();
   PassPipelineRegistration<>("ltc-model-to-grad", "differentiate",
                              buildModelToGrad);
   PassPipelineRegistration<>("ltc-grad-to-shard",

@@ -11,6 +11,10 @@
 
 namespace ltc {
 
+/// Compiles each ltc.kernel of a module to machine code, which it drops: what a
+/// crash there is replayed with.
+std::unique_ptr<mlir::Pass> createCompileKernelsPass();
+
 /// Every pass of this folder and the pipelines ltc-model-to-grad, ... for
 /// ltc-opt.
 void registerPipelinePasses();
@@ -20,9 +24,12 @@ struct CompileOptions {
   std::string report;   ///< file of the fusion report; "-" stderr; "" = none
   bool fuse = true;     ///< false: each op a kernel of its own, the same bits
   mlir::TimingScope *timing = nullptr; ///< receives the time by pass and stage
+  /// Is shown each pass manager before it runs.
+  std::function<void(mlir::PassManager &)> watch;
 };
 
-/// Names of the stages that `runToStage` takes, in order.
+/// Names of the stages that `runToStage` takes, in order. Beyond them:
+/// program (printProgram), llvm and asm (listKernels).
 inline constexpr const char *kStages[] = {"model", "grad", "shard", "kernels"};
 
 /// Runs the passes up to and with `stage` on a module of stage "model".

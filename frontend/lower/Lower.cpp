@@ -152,10 +152,14 @@ graph::Request makeRequest(const spec::Spec &spec,
   return request;
 }
 
-std::string structureText(mlir::ModuleOp module) {
+std::string structureText(graph::Request request, mlir::MLIRContext &context) {
   using namespace mlir;
-  OwningOpRef<ModuleOp> copy = module.clone();
-  Builder builder(module.getContext());
+  request.microBatch = 1;
+  request.precision = graph::Request().precision;
+  OwningOpRef<ModuleOp> copy = graph::buildProgram(request, context);
+  if (!copy)
+    return "";
+  Builder builder(&context);
   auto keep = [&](StringRef list, ArrayRef<StringRef> left) {
     SmallVector<Attribute> rows;
     if (auto old = copy.get()->getAttrOfType<ArrayAttr>(list))
@@ -163,7 +167,7 @@ std::string structureText(mlir::ModuleOp module) {
         NamedAttrList entries(cast<DictionaryAttr>(row));
         for (StringRef name : left)
           entries.erase(name);
-        rows.push_back(entries.getDictionary(module.getContext()));
+        rows.push_back(entries.getDictionary(&context));
       }
     copy.get()->setAttr(list, builder.getArrayAttr(rows));
   };

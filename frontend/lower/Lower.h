@@ -13,9 +13,10 @@ namespace ltc {
 graph::Request makeRequest(const spec::Spec &spec,
                            std::vector<spec::Problem> &problems);
 
-/// The text of a module of stage "model" without what may change between two
-/// runs that go on from each other: values of scalars, and lines.
-std::string structureText(mlir::ModuleOp module);
+/// The text of the request's module of stage "model" without what may change
+/// between two runs that go on from each other: values of scalars, lines, and
+/// how it is computed (micro batch, precision). "" after a diagnostic.
+std::string structureText(graph::Request request, mlir::MLIRContext &context);
 
 /// Fills spec_json, host keys and hashes.
 void describe(const spec::Spec &spec, const std::string &structure,

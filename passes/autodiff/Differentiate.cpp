@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // @loss -> @accumulate, @evaluate; blocks -> forward and backward.
+#include "ir/interfaces/Working.h"
 #include "passes/autodiff/Accumulate.h"
 #include "passes/autodiff/ChooseFirst.h"
 #include "passes/autodiff/Passes.h"
@@ -125,8 +126,10 @@ struct Differentiate : impl::DifferentiatePassBase<Differentiate> {
     if (loss && failed(run(loss)))
       return signalPassFailure();
     for (auto function : getOperation().getOps<func::FuncOp>())
-      if (!function.isExternal())
+      if (!function.isExternal()) {
+        Working::on(function);
         chooseFirst(function);
+      }
     eraseStopGradients(getOperation());
     eraseUncalled(getOperation());
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "passes/autodiff/Reverse.h"
+#include "ir/interfaces/Working.h"
 #include "ir/ops/Build.h"
 #include "mlir/IR/Dominance.h"
 #include "mlir/Transforms/CSE.h"
@@ -131,6 +132,7 @@ FailureOr<SmallVector<Value>> gradientOf(OpBuilder &b, Operation *op,
                                          ArrayRef<Value> dResults,
                                          ArrayRef<bool> wanted,
                                          CallRule callRule) {
+  Working::on(op);
   if (auto call = dyn_cast<func::CallOp>(op))
     return callRule(b, call, dResults, wanted);
   if (auto rule = dyn_cast<DifferentiableInterface>(op))

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Groups of ops become ltc.kernel symbols; a launch stands in their place.
+#include "ir/interfaces/Working.h"
 #include "passes/fusion/Groups.h"
 #include "passes/fusion/Passes.h"
 #include "llvm/ADT/StringMap.h"
@@ -174,6 +175,7 @@ class FormKernels : public impl::FormKernelsPassBase<FormKernels> {
     for (func::FuncOp function : functions) {
       if (function.isExternal())
         continue;
+      Working::on(function);
       Groups groups(function.getBody().front(), inPlace);
       if (failed(groups.form(fuse)))
         return signalPassFailure();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Brings a module into the shapes that kernels are formed from: contractions
 // are matrix products, reductions are over leading or trailing dimensions.
+#include "ir/interfaces/Working.h"
 #include "ir/ops/Build.h"
 #include "passes/fusion/KernelForm.h"
 #include "passes/fusion/Passes.h"
@@ -157,6 +158,7 @@ class SplitContractions
   void runOnOperation() override {
     SmallVector<Operation *> dead;
     getOperation().walk([&](Operation *op) {
+      Working::on(op);
       if (auto contract = dyn_cast<ContractOp>(op)) {
         if (!contract.isMatrixProduct())
           split(contract);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "ir/interfaces/Working.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "passes/precision/Bf16.h"
 #include "passes/precision/Passes.h"
@@ -41,6 +42,7 @@ class ApplyPrecision : public impl::ApplyPrecisionPassBase<ApplyPrecision> {
       return signalPassFailure();
     }
     auto visit = [](Operation *op) -> WalkResult {
+      Working::on(op);
       return succeeded(verifyValues(op)) ? WalkResult::advance()
                                          : WalkResult::interrupt();
     };

@@ -24,7 +24,7 @@ public:
         result(std::make_unique<artifact::ArtifactT>()),
         layout(module, *result) {}
 
-  FailureOr<std::unique_ptr<artifact::ArtifactT>> run() {
+  LogicalResult assemble() {
     TimingScope assembly = timing.nest("commands, memory and kernels' loops");
     if (failed(layout.build()))
       return failure();
@@ -35,7 +35,18 @@ public:
           return failure();
     if (!layout.caches.empty())
       addZeros("clear_caches", layout.caches);
-    assembly.stop();
+    return success();
+  }
+
+  FailureOr<std::string> list(Target::Listing listing) {
+    if (failed(assemble()))
+      return failure();
+    return target.list(*native, listing);
+  }
+
+  FailureOr<std::unique_ptr<artifact::ArtifactT>> run() {
+    if (failed(assemble()))
+      return failure();
     auto binary = target.link(*native, timing);
     if (failed(binary))
       return failure();
@@ -177,6 +188,8 @@ private:
       item->flops = launch.flops;
       item->read_bytes = launch.readBytes;
       item->written_bytes = launch.writtenBytes;
+      item->flops_share = launch.flopsShare;
+      item->bytes_share = launch.bytesShare;
       item->line = lineOf(kernel.getLoc());
       entry.kernels.push_back(uint32_t(result->kernels.size()));
       result->kernels.push_back(std::move(item));
@@ -225,7 +238,7 @@ private:
   /// Three times the forward's contractions; of attention what keep's bounds
   /// allow: the causal half, a window.
   void countFlops(const FlatPhase &flat) {
-    double forward = 0;
+    double forward = 0, attending = 0;
     for (const FlatCommand &command : flat.commands) {
       KernelOp kernel = command.kernel;
       kernel.walk([&](Operation *op) {
@@ -234,12 +247,15 @@ private:
         if (auto grouped = dyn_cast<GroupedContractOp>(op))
           forward += grouped.flops();
         if (auto attention = dyn_cast<AttentionOp>(op))
-          forward += attention.flops();
+          attending += attention.flops();
       });
     }
     double tokens =
         double(moduleNumber("ltc.micro_batch") * moduleNumber("ltc.length"));
-    result->flops_per_token = tokens > 0 ? 3 * forward / tokens : 0;
+    if (tokens <= 0)
+      return;
+    result->flops_per_token = 3 * (forward + attending) / tokens;
+    result->attention_flops_per_token = 3 * attending / tokens;
   }
 
   void addObject(const std::vector<char> &bytes) {
@@ -275,6 +291,12 @@ private:
 FailureOr<std::unique_ptr<artifact::ArtifactT>>
 buildProgram(ModuleOp module, Target &target, TimingScope &timing) {
   return Assembler(module, target, timing).run();
+}
+
+FailureOr<std::string> listKernels(ModuleOp module, Target &target,
+                                   Target::Listing listing) {
+  TimingScope none;
+  return Assembler(module, target, none).list(listing);
 }
 
 } // namespace ltc

@@ -13,6 +13,10 @@ namespace ltc {
 mlir::FailureOr<std::unique_ptr<artifact::ArtifactT>>
 buildProgram(mlir::ModuleOp module, Target &target, mlir::TimingScope &timing);
 
+/// The kernels' native code as text, for --emit=llvm and asm.
+mlir::FailureOr<std::string> listKernels(mlir::ModuleOp module, Target &target,
+                                         Target::Listing listing);
+
 /// The program as text, for --emit=program.
 std::string printProgram(const artifact::ArtifactT &artifact);
 

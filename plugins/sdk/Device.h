@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 #define LTC_DEVICE_MAJOR 1u
-#define LTC_DEVICE_MINOR 1u
+#define LTC_DEVICE_MINOR 2u
 
 typedef struct LtcDevice LtcDevice; /* one opened device */
 typedef struct LtcModule LtcModule; /* one loaded binary */
@@ -38,13 +38,17 @@ typedef struct LtcLaunch {
 /* What the device can do at best, measured when asked; 0: not known. */
 typedef struct LtcDevicePeaks {
   size_t size;
-  uint32_t wanted; /* LTC_PEAK_FLOPS | LTC_PEAK_COPY: what to measure */
+  uint32_t wanted; /* LTC_PEAK_FLOPS | LTC_PEAK_COPY ..: what to measure */
   double flops;    /* f32 multiply-adds a second, counted as two */
   double copyBytes; /* a second, read and written bytes counted */
   const char *how; /* for people: "f32 FMA, avx512, 2 threads" */
+  /* Since minor version 2. */
+  double launchSeconds; /* of a launch that does nothing */
+  uint32_t parallel;    /* tiles that run at once; always given */
 } LtcDevicePeaks;
 #define LTC_PEAK_FLOPS 1u
 #define LTC_PEAK_COPY 2u
+#define LTC_PEAK_LAUNCH 4u
 
 typedef struct LtcDeviceApi {
   size_t size;

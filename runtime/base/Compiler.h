@@ -13,16 +13,24 @@ typedef struct LtcCompileRequest {
   const char *spec;      ///< path of a YAML or JSON spec
   const char *output;    ///< path of the artifact; null: none is written
   const char *emit;      ///< stage to print instead: model, grad, shard,
-                         ///< kernels; null: none
+                         ///< kernels, program, llvm, asm; null: none
   const char *debugDir;  ///< folder for the IR after each pass; null: none
   const char *report;    ///< file of the fusion report, "-" for stderr; or null
   /// Receives diagnostics (`file:line:col: error: ...`) and emitted text.
   void (*print)(void *user, const char *text, uint64_t length, int isError);
   void *user;
   int timing;            ///< 1: the time of each stage is printed
+  /// A second look after a crash: everything on one thread, and before each
+  /// pass and kernel this file is written, which `ltc-opt --run-reproducer`
+  /// replays. Null: none, as always but then.
+  const char *reproducer;
+  /// With it: what the compiler is at, "PLACE\nWHAT" and a zero, in memory that
+  /// outlives the process.
+  char *at;
+  uint64_t atBytes;
 } LtcCompileRequest;
 
-/// 0: done. 1: errors were printed.
+/// 0: done. 1: errors were printed. 2: it failed without a word, a defect.
 int ltcCompile(const LtcCompileRequest *request);
 
 #ifdef __cplusplus

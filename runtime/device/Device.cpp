@@ -101,7 +101,7 @@ Result<void> Device::launch(const LtcLaunch &launch) {
   return check(api->launch(device, &launch));
 }
 Result<LtcDevicePeaks> Device::measure(uint32_t wanted) {
-  LtcDevicePeaks peaks = {sizeof peaks, wanted, 0, 0, ""};
+  LtcDevicePeaks peaks = {sizeof peaks, wanted, 0, 0, "", 0, 0};
   if (api->size >= offsetof(LtcDeviceApi, measure) + sizeof(void *) &&
       api->measure)
     LTC_TRY(check(api->measure(device, &peaks)));

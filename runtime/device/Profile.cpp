@@ -18,6 +18,16 @@ void Profile::add(const std::string &phase, int64_t kernel, uint64_t bytes,
   row.launches += 1;
 }
 
+std::map<int64_t, double> Profile::perRun(const std::string &name) const {
+  std::map<int64_t, double> seconds;
+  auto found = phases.find(name);
+  if (found == phases.end() || found->second.runs <= 0)
+    return seconds;
+  for (const auto &[kernel, row] : found->second.kernels)
+    seconds[kernel] = row.seconds / double(found->second.runs);
+  return seconds;
+}
+
 namespace {
 struct Line {
   std::string phase, name, place;

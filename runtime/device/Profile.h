@@ -18,6 +18,9 @@ public:
   void endRun(const std::string &phase) { ++phases[phase].runs; }
   bool counts(const std::string &phase) const { return phases.count(phase); }
 
+  /// Seconds of one run of the phase by kernel (-1: zeros); empty: none ran.
+  std::map<int64_t, double> perRun(const std::string &phase) const;
+
   /// Rows by time, with GFLOP/s and GB/s where the artifact knows the work.
   std::string table(const artifact::ArtifactT &program) const;
 

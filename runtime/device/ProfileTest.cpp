@@ -44,6 +44,19 @@ TEST(Profile, RowsByTimeWithRatesPerRunOfAPhase) {
   EXPECT_NE(text.find("10.0  accumulate zeros"), std::string::npos) << text;
 }
 
+TEST(Profile, ARunByKernelIsTheMeanOverRuns) {
+  Profile profile;
+  EXPECT_TRUE(profile.perRun("apply").empty());
+  profile.endRun("apply");
+  EXPECT_TRUE(profile.perRun("apply").empty());
+  for (int run = 0; run < 2; ++run) {
+    profile.add("apply", 1, 0, 1.0 + run);
+    profile.add("apply", 1, 0, 1.0);
+    profile.endRun("apply");
+  }
+  EXPECT_EQ(profile.perRun("apply"), (std::map<int64_t, double>{{1, 2.5}}));
+}
+
 TEST(Profile, AFirstRunAloneSaysNothing) {
   Profile profile;
   profile.endRun("init");

@@ -45,7 +45,7 @@ public:
   void setRange(double firstStep, double lastStep, double lowest,
                 double highest) {
     first = firstStep;
-    span = std::max(1.0, lastStep - firstStep);
+    span = lastStep > firstStep ? lastStep - firstStep : 1;
     low = lowest;
     high = highest > lowest ? highest : lowest + 1;
   }
@@ -138,7 +138,59 @@ double topOf(const std::map<int, double> &means, double low) {
   return pressed ? low + 1.5 * (later - low) : highest;
 }
 
+/// "0.001       0.01       0.1": the ends and the middle of the axis.
+std::string axisText(double first, double last, bool logarithmic, int width) {
+  std::string text(width, ' ');
+  double middle = logarithmic ? std::sqrt(first * last) : (first + last) / 2;
+  double values[] = {first, middle, last};
+  for (int i = 0; i < 3; ++i) {
+    char label[32];
+    int size = std::snprintf(label, sizeof label, "%.3g", values[i]);
+    int at = (width - 1) * i / 2 - size * i / 2;
+    text.replace(std::max(at, 0), size, label);
+  }
+  return text.substr(0, text.find_last_not_of(' ') + 1);
+}
+
 } // namespace
+
+std::string drawPoints(const std::vector<Point> &points, bool logarithmic,
+                       int width, int height) {
+  auto place = [&](double x) { return logarithmic ? std::log(x) : x; };
+  std::vector<double> losses;
+  for (auto [x, y] : points)
+    if (std::isfinite(y))
+      losses.push_back(y);
+  if (losses.size() < 2)
+    return "(too few results for a curve)\n";
+  std::sort(losses.begin(), losses.end());
+  // A far worse end must not press the valley flat.
+  double low = losses.front(), middle = losses[losses.size() / 2];
+  double top = std::min(losses.back(), low + 4 * (middle - low));
+  Canvas canvas(width, height);
+  canvas.setRange(place(points.front().first), place(points.back().first), low,
+                  top > low ? top : losses.back());
+  std::map<int, double> means;
+  for (auto [x, y] : points)
+    if (std::isfinite(y))
+      means[canvas.column(place(x))] = y;
+  drawMeans(canvas, means);
+  for (auto [x, y] : points)
+    if (!std::isfinite(y))
+      canvas.letter({place(x), INFINITY}, 'x');
+    else if (y == low)
+      canvas.letter({place(x), y}, '*');
+  std::string text;
+  for (int y = 0; y < height; ++y) {
+    char label[32];
+    bool labelled = y % 3 == 0 || y == height - 1;
+    std::snprintf(label, sizeof label, "%7.3f ", canvas.lossOf(y));
+    text += (labelled ? label : "        ") + canvas.line(y) + "\n";
+  }
+  return text + "        " + axisText(points.front().first,
+                                      points.back().first, logarithmic,
+                                      width) + "\n";
+}
 
 Result<std::string> drawCurve(const std::string &metricsPath, int width,
                               int height) {

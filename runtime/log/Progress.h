@@ -44,4 +44,9 @@ struct Pace {
 Result<std::string> drawCurve(const std::string &metricsPath, int width = 64,
                               int height = 14);
 
+/// Results over a varied number, by rising x, joined by lines; the lowest is a
+/// letter. What is not finite stands at the top as an x.
+std::string drawPoints(const std::vector<std::pair<double, double>> &points,
+                       bool logarithmic, int width = 64, int height = 12);
+
 } // namespace ltc

@@ -55,7 +55,8 @@ static Json toJson(const Manifest &manifest) {
           {"evaluation_due", manifest.evaluationDue},
           {"structure_hash", manifest.structureHash},
           {"data_hash", manifest.dataHash},
-          {"scalars", manifest.scalars}};
+          {"scalars", manifest.scalars},
+          {"arithmetic", manifest.arithmetic}};
 }
 
 /// Fills the folder: tensors first, the manifest with their hashes last.
@@ -169,6 +170,7 @@ Result<Manifest> readManifest(const fs::path &checkpoint) try {
   json.at("structure_hash").get_to(manifest.structureHash);
   json.at("data_hash").get_to(manifest.dataHash);
   json.at("scalars").get_to(manifest.scalars);
+  manifest.arithmetic = json.value("arithmetic", manifest.arithmetic);
   return manifest;
 } catch (const Json::exception &error) {
   return fail((checkpoint / "manifest.json").string() +

@@ -22,6 +22,7 @@ struct Manifest {
   bool evaluationDue = false;    ///< a signal came before it: it is made up
   std::string structureHash, dataHash;
   std::map<std::string, double> scalars;
+  std::map<std::string, std::string> arithmetic; ///< see arithmeticOf
 };
 
 /// Writes a checkpoint under `run`, keeps the newest `keep`, returns its path.

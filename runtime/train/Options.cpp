@@ -19,6 +19,15 @@ Result<Duration> Duration::parse(const std::string &text) {
   return Duration{unit, value.amount};
 }
 
+std::string Duration::text() const {
+  static const char *const units[] = {"steps", "epochs", "tokens", "min"};
+  char text[48];
+  std::snprintf(text, sizeof text, "%.10g %s",
+                unit == Unit::seconds ? amount / 60 : amount,
+                units[static_cast<int>(unit)]);
+  return text;
+}
+
 double Duration::measure(const Progress &progress) const {
   switch (unit) {
   case Unit::steps:

@@ -16,6 +16,7 @@ struct Duration {
   double amount = 0;
 
   static Result<Duration> parse(const std::string &text);
+  std::string text() const; ///< "200 steps"
   /// How much of this unit a run has behind it.
   double measure(const Progress &progress) const;
   bool reached(const Progress &progress) const {

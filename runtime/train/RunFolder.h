@@ -7,14 +7,32 @@
 
 namespace ltc {
 
+/// A run's folder in use: while this lives, no other process trains there. The
+/// system forgets it with the process, however that ends.
+class RunLock {
+public:
+  static Result<RunLock> take(const std::filesystem::path &run);
+  RunLock(RunLock &&other) noexcept : file(std::exchange(other.file, -1)) {}
+  ~RunLock();
+
+private:
+  explicit RunLock(int file) : file(file) {}
+  int file; ///< run.lock, which names the process
+};
+
 /// Makes the folder ready. One that another model or other data started is
 /// refused, naming --fresh; `fresh` puts its checkpoints aside instead.
-Result<void> openRunFolder(const artifact::ArtifactT &program,
-                           const RunOptions &options, bool fresh);
+Result<RunLock> openRunFolder(const artifact::ArtifactT &program,
+                              const RunOptions &options, bool fresh);
 
-/// "train.optimizer.lr: 0.001 -> 0.0003", for scalars that the checkpoint knew
-/// with other values.
-std::vector<std::string> changedScalars(const artifact::ArtifactT &program,
+/// The keys of the spec that say how and not what is computed: another value
+/// goes on with the same run.
+std::map<std::string, std::string>
+arithmeticOf(const artifact::ArtifactT &program);
+
+/// "train.optimizer.lr: 0.001 -> 0.0003", for scalars and arithmetic that the
+/// checkpoint knew with other values.
+std::vector<std::string> changesSince(const artifact::ArtifactT &program,
                                         const Manifest &manifest);
 
 } // namespace ltc

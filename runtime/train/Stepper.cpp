@@ -172,7 +172,8 @@ static std::vector<bool> droppedBy(const PhaseT &phase, const ArtifactT &table) 
   return dropped;
 }
 
-Result<TermSums> Stepper::evaluate(Batches &set) {
+Result<std::optional<TermSums>>
+Stepper::evaluate(Batches &set, const std::function<bool()> &stop) {
   const PhaseT *phase = program.phase("evaluate");
   if (!phase)
     return fail("the program has no phase 'evaluate'; compile a spec with "
@@ -182,15 +183,20 @@ Result<TermSums> Stepper::evaluate(Batches &set) {
   total.sums.resize(terms);
   total.counts.resize(terms);
   total.dropped = droppedBy(*phase, program.table());
+  bool stopped = false;
   LTC_TRY(withEvaluationWeights(program, [&]() -> Result<void> {
     for (;;) {
+      if ((stopped = stop()))
+        return {};
       LTC_ASSIGN(const GlobalBatch *batch, set.next());
       if (batch->rows == 0)
         return {};
       LTC_TRY(addBatch(*phase, *batch, total));
     }
   }));
-  return total;
+  if (stopped)
+    return std::optional<TermSums>();
+  return std::optional(std::move(total));
 }
 
 /// f32 sums of one batch; f64 over the set.

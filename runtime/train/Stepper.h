@@ -5,6 +5,8 @@
 #include "runtime/data/Batches.h"
 #include "runtime/device/Program.h"
 #include "runtime/train/Report.h"
+#include <functional>
+#include <optional>
 
 namespace ltc {
 
@@ -35,8 +37,10 @@ public:
   Result<void> start(const GlobalBatch &batch, int64_t attempt);
   /// Waits for the step that was started and reads what it left.
   Result<StepResults> finish();
-  /// Runs `evaluate` over the stream until it ends.
-  Result<TermSums> evaluate(Batches &set);
+  /// Runs `evaluate` over the stream until it ends; nothing if `stop` says so
+  /// before.
+  Result<std::optional<TermSums>>
+  evaluate(Batches &set, const std::function<bool()> &stop);
 
   /// Means, and the weighted sum over the terms that are trained.
   std::vector<TermValue> means(const TermSums &terms) const;

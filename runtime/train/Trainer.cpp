@@ -5,9 +5,6 @@
 
 namespace ltc {
 
-// So many refused updates in a row will not mend themselves.
-static constexpr int kMaxRefused = 50;
-
 static double now() {
   using namespace std::chrono;
   return duration<double>(steady_clock::now().time_since_epoch()).count();
@@ -17,9 +14,10 @@ Result<std::unique_ptr<Trainer>> Trainer::create(Program &program,
                                                  const RunOptions &options,
                                                  const TrainerInputs &inputs) {
   LTC_ASSIGN(Stepper stepper, Stepper::create(program));
-  LTC_TRY(openRunFolder(program.table(), options, inputs.fresh));
-  std::unique_ptr<Trainer> trainer(
-      new Trainer(program, std::move(stepper), options, inputs));
+  LTC_ASSIGN(RunLock lock,
+             openRunFolder(program.table(), options, inputs.fresh));
+  std::unique_ptr<Trainer> trainer(new Trainer(
+      program, std::move(stepper), std::move(lock), options, inputs));
   LTC_TRY(trainer->begin());
   trainer->listener.onBegin(trainer->progress,
                             trainer->evaluatedAttempt ==
@@ -71,7 +69,7 @@ Result<void> Trainer::resume(const FoundCheckpoint &found) {
   evaluationDue = manifest.evaluationDue;
   listener.onMessage("resumed at step " + std::to_string(progress.step) +
                      " from " + found.path.string());
-  for (const std::string &change : changedScalars(program.table(), manifest))
+  for (const std::string &change : changesSince(program.table(), manifest))
     listener.onMessage("changed since: " + change);
   return {};
 }
@@ -86,14 +84,16 @@ Result<Outcome> Trainer::run() {
     if (options.duration.reached(progress))
       break;
     evaluationDue |= options.evalEvery.due(before, progress);
-    if (stop.requested()) {
-      LTC_TRY(saveAndStop());
-      return Outcome{false, progress, lastSaved};
-    }
+    if (stop.requested())
+      return saveAndStop();
     LTC_TRY(betweenSteps(before));
+    if (stop.requested()) // while it evaluated or saved
+      return saveAndStop();
     LTC_TRY(start(*batch));
   }
   LTC_TRY(evaluate());
+  if (evaluationDue)
+    return saveAndStop();
   LTC_TRY(save());
   return Outcome{true, progress, lastSaved};
 }
@@ -153,39 +153,44 @@ Result<void> Trainer::settle() {
 }
 
 /// An evaluation that is due is left to the run that goes on.
-Result<void> Trainer::saveAndStop() {
+Result<Outcome> Trainer::saveAndStop() {
   LTC_TRY(save());
   listener.onMessage("stopped at step " + std::to_string(progress.step) +
                      " and saved; the same command goes on from there");
-  return {};
+  return Outcome{false, progress, lastSaved};
 }
 
 Result<void> Trainer::betweenSteps(const Progress &before) {
   if (evaluationDue)
     LTC_TRY(evaluate());
   if (options.saveEvery.due(before, progress))
-    LTC_TRY(save());
+    LTC_TRY(saveOrWarn());
   return {};
 }
 
+/// Remains due if a signal comes: all sets are then evaluated when the run
+/// goes on, as if none had been.
 Result<void> Trainer::evaluate() {
-  evaluationDue = false;
-  if (evaluatedAttempt == progress.attempt)
+  evaluationDue = evaluatedAttempt != progress.attempt;
+  if (!evaluationDue)
     return {};
-  evaluatedAttempt = progress.attempt;
   for (const EvalSet &set : inputs.evals) {
     double began = now();
-    LTC_ASSIGN(TermSums sums, stepper.evaluate(*set.batches));
-    listener.onEval({progress, set.name, stepper.loss(sums),
-                     stepper.means(sums), sums.tokens, now() - began});
+    LTC_ASSIGN(std::optional<TermSums> sums,
+               stepper.evaluate(*set.batches,
+                                [&] { return stop.requested(); }));
+    if (!sums)
+      return {};
+    listener.onEval({progress, set.name, stepper.loss(*sums),
+                     stepper.means(*sums), sums->tokens, now() - began});
   }
+  evaluationDue = false;
+  evaluatedAttempt = progress.attempt;
+  savedAttempt = -1; // a checkpoint of this step does not know of it
   return {};
 }
 
-Result<void> Trainer::save() {
-  if (savedAttempt == progress.attempt)
-    return {};
-  double began = now();
+Manifest Trainer::manifest() const {
   Manifest manifest;
   manifest.progress = progress;
   manifest.dataPosition = dataPosition;
@@ -196,8 +201,27 @@ Result<void> Trainer::save() {
   manifest.dataHash = program.table().data_hash;
   for (const auto &scalar : program.table().scalars)
     manifest.scalars[scalar->key] = scalar->value;
+  manifest.arithmetic = arithmeticOf(program.table());
+  return manifest;
+}
+
+/// A full disk may have room again: as long as an older checkpoint stands, the
+/// run goes on. With none, nothing was ever saved there, and waiting is worse.
+Result<void> Trainer::saveOrWarn() {
+  auto saved = save();
+  if (saved || lastSaved.empty())
+    return saved;
+  listener.onMessage("warning: " + saved.error().message +
+                     "; the run goes on, and tries again when it saves next");
+  return {};
+}
+
+Result<void> Trainer::save() {
+  if (savedAttempt == progress.attempt)
+    return {};
+  double began = now();
   auto saved = withEvaluationWeights(program, [&]() -> Result<void> {
-    LTC_ASSIGN(lastSaved, saveCheckpoint(snapshot(program), manifest,
+    LTC_ASSIGN(lastSaved, saveCheckpoint(snapshot(program), manifest(),
                                          options.folder, options.keep));
     return {};
   });
@@ -206,8 +230,7 @@ Result<void> Trainer::save() {
                 saved.error().message +
                 (lastSaved.empty() ? "; there is no older checkpoint"
                                    : "; " + lastSaved.string() +
-                                         " stands, and the same command goes "
-                                         "on from there"));
+                                         " stands, to go on from"));
   savedAttempt = progress.attempt;
   listener.onSave({progress, lastSaved.string(), now() - began});
   return {};

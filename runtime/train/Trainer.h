@@ -35,25 +35,33 @@ public:
                                                  const TrainerInputs &inputs);
   /// Trains until the duration is reached or a signal comes.
   Result<Outcome> run();
+  /// Whether the guard refused so many updates that run() gave up.
+  bool diverged() const { return refused >= kMaxRefused; }
 
 private:
-  Trainer(Program &program, Stepper stepper, const RunOptions &options,
-          const TrainerInputs &inputs)
-      : program(program), stepper(std::move(stepper)), options(options),
-        inputs(inputs), listener(*inputs.listener) {}
+  // So many refused updates in a row will not mend themselves.
+  static constexpr int kMaxRefused = 50;
+
+  Trainer(Program &program, Stepper stepper, RunLock lock,
+          const RunOptions &options, const TrainerInputs &inputs)
+      : program(program), stepper(std::move(stepper)), lock(std::move(lock)),
+        options(options), inputs(inputs), listener(*inputs.listener) {}
   Result<void> begin();
   Result<void> initialise();
   Result<void> resume(const FoundCheckpoint &found);
   Result<const GlobalBatch *> fetch();
   Result<void> start(const GlobalBatch &batch);
   Result<void> settle();
-  Result<void> saveAndStop();
+  Result<Outcome> saveAndStop();
   Result<void> betweenSteps(const Progress &before);
   Result<void> evaluate();
   Result<void> save();
+  Result<void> saveOrWarn();
+  Manifest manifest() const;
 
   Program &program;
   Stepper stepper;
+  RunLock lock;
   RunOptions options;
   TrainerInputs inputs;
   RunListener &listener;

@@ -6,6 +6,7 @@
 #include "runtime/train/Weights.h"
 #include <fstream>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,6 +28,17 @@ struct Recorder : RunListener {
   void onMessage(const std::string &text) override { messages += text + "\n"; }
 };
 
+/// An evaluation set that says when it is read.
+struct HeldOut : toy::Data {
+  using Data::Data;
+  std::function<void()> each;
+  Result<const GlobalBatch *> next() override {
+    if (each)
+      each();
+    return Data::next();
+  }
+};
+
 /// One run of the toy in a folder; `weights` afterwards, padding included.
 struct ToyRun {
   ArtifactFile file;
@@ -35,6 +47,7 @@ struct ToyRun {
   std::vector<std::string> settings;
   bool fresh = false;
   std::function<void(artifact::ArtifactT &)> change; ///< of the toy
+  HeldOut held{2};
   std::vector<float> weights;
   Outcome outcome;
   std::string error;
@@ -58,7 +71,7 @@ struct ToyRun {
     options.folder = folder;
     LTC_ASSIGN(auto device, Device::open("cpu", threads));
     LTC_ASSIGN(auto program, Program::load(file, *device));
-    toy::Data data, held(2);
+    toy::Data data;
     TrainerInputs inputs{&data, {{"held_out", &held}}, &listener, fresh};
     LTC_ASSIGN(auto trainer, Trainer::create(*program, options, inputs));
     LTC_ASSIGN(outcome, trainer->run());
@@ -197,6 +210,119 @@ TEST_F(Train, anEvaluationThatASignalCameBeforeIsMadeUp) {
   ToyRun third; // finished: nothing is evaluated or said again
   ASSERT_TRUE(third.run(folder)) << third.error;
   EXPECT_EQ(third.listener.evals.size(), 0u);
+}
+
+TEST_F(Train, aSignalEndsAnEvaluationAndTheNextRunMakesItWhole) {
+  std::vector<float> expected = reference();
+  ToyRun first;
+  int read = 0;
+  first.held.each = [&] {
+    if (++read == 2) // of three: two batches and the end
+      ::raise(SIGTERM);
+  };
+  ASSERT_TRUE(first.run(folder)) << first.error;
+  EXPECT_FALSE(first.outcome.finished);
+  EXPECT_EQ(read, 2);
+  EXPECT_EQ(first.outcome.progress.step, 20);
+  EXPECT_EQ(first.listener.evals.size(), 0u);
+  ToyRun second; // stopped again, in the last evaluation
+  read = 0;
+  second.held.each = [&] {
+    if (++read == 4)
+      ::raise(SIGINT);
+  };
+  ASSERT_TRUE(second.run(folder)) << second.error;
+  EXPECT_FALSE(second.outcome.finished);
+  EXPECT_EQ(second.outcome.progress.step, 40);
+  ASSERT_EQ(second.listener.evals.size(), 1u);
+  EXPECT_EQ(second.listener.evals[0].progress.step, 20);
+  ToyRun third;
+  ASSERT_TRUE(third.run(folder)) << third.error;
+  EXPECT_TRUE(third.outcome.finished);
+  EXPECT_EQ(third.listener.steps.size(), 0u);
+  ASSERT_EQ(third.listener.evals.size(), 1u);
+  EXPECT_EQ(third.listener.evals[0].progress.step, 40);
+  EXPECT_EQ(third.weights, expected);
+  ToyRun fourth; // what was made up is known
+  ASSERT_TRUE(fourth.run(folder)) << fourth.error;
+  EXPECT_EQ(fourth.listener.evals.size(), 0u);
+}
+
+TEST_F(Train, aRunFolderIsTrainedByOneProcess) {
+  ToyRun first, second;
+  bool refused = false;
+  first.listener.each = [&](const StepReport &report) {
+    if (report.progress.step == 3)
+      refused = !second.run(folder);
+  };
+  ASSERT_TRUE(first.run(folder)) << first.error;
+  EXPECT_TRUE(refused);
+  std::string pid = std::to_string(::getpid());
+  EXPECT_EQ(second.error,
+            "the run in " + folder.string() + " is being trained by process " +
+                pid + "; wait for its end, stop it (kill " + pid +
+                "), or choose another run.folder");
+  ToyRun third; // it is free again
+  EXPECT_TRUE(third.run(folder)) << third.error;
+}
+
+static void limitFiles(rlim_t bytes) {
+  ::signal(SIGXFSZ, SIG_IGN);
+  rlimit limit = {bytes, RLIM_INFINITY};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+TEST_F(Train, aFailedSaveIsAWarningWhileAnOlderCheckpointStands) {
+  ToyRun run;
+  run.listener.each = [](const StepReport &report) {
+    if (report.progress.step == 15)
+      limitFiles(64);
+    if (report.progress.step == 25)
+      limitFiles(RLIM_INFINITY);
+  };
+  ASSERT_TRUE(run.run(folder)) << run.error;
+  EXPECT_NE(run.listener.messages.find("warning: step 20 is not saved: "),
+            std::string::npos);
+  EXPECT_NE(run.listener.messages.find(
+                "step-000000010 stands, to go on from; the run goes on, and "
+                "tries again when it saves next"),
+            std::string::npos)
+      << run.listener.messages;
+  std::vector<std::string> names;
+  for (const fs::path &path : listCheckpoints(folder))
+    names.push_back(path.filename());
+  EXPECT_EQ(names, (std::vector<std::string>{"step-000000010", "step-000000030",
+                                             "step-000000040"}));
+}
+
+TEST_F(Train, aFailedSaveEndsTheRunWhereNothingWasEverSaved) {
+  ToyRun run;
+  run.listener.each = [](const StepReport &report) {
+    if (report.progress.step == 5)
+      limitFiles(64);
+  };
+  EXPECT_FALSE(run.run(folder));
+  limitFiles(RLIM_INFINITY);
+  EXPECT_NE(run.error.find("step 10 is not saved"), std::string::npos);
+  EXPECT_NE(run.error.find("there is no older checkpoint"), std::string::npos);
+}
+
+TEST_F(Train, changedArithmeticIsListed) {
+  ToyRun first;
+  first.change = [](artifact::ArtifactT &table) {
+    table.spec_json = R"({"train": {"micro_batch": 3}})";
+  };
+  ASSERT_TRUE(first.run(folder)) << first.error;
+  ToyRun second;
+  second.settings = {"train.duration=41 steps"};
+  second.change = [](artifact::ArtifactT &table) {
+    table.spec_json = R"({"train": {"micro_batch": 2}})";
+  };
+  ASSERT_TRUE(second.run(folder)) << second.error;
+  EXPECT_NE(second.listener.messages.find(
+                "changed since: train.micro_batch: 3 -> 2"),
+            std::string::npos)
+      << second.listener.messages;
 }
 
 TEST_F(Train, aCheckpointOfTheSameStepIsReplaced) {

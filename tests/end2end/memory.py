@@ -37,6 +37,7 @@ OWNERS = (
     (r"Ahead::|ByteStream|openTraining|openEvaluation|ltc::Source::", "loader"),
     (r"ArtifactFile::open", "artifact"),
     (r"loadModule", "kernels"),
+    (r"measureCopy", "measuring"),
 )
 
 

@@ -3,8 +3,10 @@
 #include "frontend/lower/Lower.h"
 #include "frontend/spec/Spec.h"
 #include "passes/Pipelines.h"
+#include "passes/program/Program.h"
 #include "runtime/artifact/File.h"
 #include "runtime/base/Compiler.h"
+#include "tools/compiler/Trail.h"
 #include "llvm/Support/raw_ostream.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/MLIRContext.h"
@@ -16,13 +18,24 @@ namespace {
 
 class Compilation {
 public:
-  explicit Compilation(const LtcCompileRequest &request) : request(request) {
+  explicit Compilation(const LtcCompileRequest &request)
+      : request(request), trail(request) {
+    if (trail.follows())
+      context.disableMultithreading();
     context.printOpOnDiagnostic(false);
     context.getDiagEngine().registerHandler(
         [this](Diagnostic &diagnostic) { show(diagnostic); });
   }
 
-  LogicalResult run() {
+  /// As ltcCompile returns it.
+  int run() {
+    if (succeeded(runTimed()))
+      return 0;
+    return refused ? 1 : 2;
+  }
+
+private:
+  LogicalResult runTimed() {
     if (!request.timing)
       return compile(TimingScope());
     std::string text;
@@ -38,9 +51,9 @@ public:
     return done;
   }
 
-private:
   LogicalResult compile(TimingScope timing) {
     TimingScope reading = timing.nest("spec and graph");
+    trail.at("\nreading the spec and its texts");
     std::vector<spec::Problem> problems;
     spec::Spec spec = spec::readSpec(request.spec, problems);
     if (!problems.empty())
@@ -51,14 +64,19 @@ private:
     OwningOpRef<ModuleOp> module = graph::buildProgram(program, context);
     if (!module)
       return failure();
+    std::string structure = structureText(program, context);
+    if (structure.empty())
+      return failure();
     reading.stop();
     CompileOptions options;
+    options.watch = [&](PassManager &passes) { trail.watch(passes); };
     options.timing = &timing;
     options.debugDir = request.debugDir ? request.debugDir : "";
     options.report = request.report ? request.report : "";
     if (request.emit)
       return emitStage(*module, options);
-    std::string structure = structureText(*module);
+    if (trail.follows() && failed(followKernels(*module, options)))
+      return failure();
     auto target = createCpuTarget();
     auto artifact = compileModule(*module, *target, options);
     if (failed(artifact))
@@ -74,21 +92,47 @@ private:
     return failure();
   }
 
+  /// Kernels one by one, on a copy, before all of them.
+  LogicalResult followKernels(ModuleOp module, const CompileOptions &options) {
+    OwningOpRef<ModuleOp> copy = module.clone();
+    if (failed(runToStage(*copy, "kernels", options)) ||
+        failed(trail.tryKernels(*copy)))
+      return failure();
+    trail.at("\nputting the program together");
+    return success();
+  }
+
   LogicalResult emitStage(ModuleOp module, const CompileOptions &options) {
-    if (!llvm::is_contained(kStages, StringRef(request.emit))) {
+    StringRef stage = request.emit;
+    auto target = createCpuTarget();
+    FailureOr<std::string> text = std::string();
+    if (llvm::is_contained(kStages, stage)) {
+      if (failed(runToStage(module, stage, options)))
+        return failure();
+      llvm::raw_string_ostream(*text) << module;
+    } else if (stage == "program") {
+      auto artifact = compileModule(module, *target, options);
+      if (failed(artifact))
+        return failure();
+      text = printProgram(**artifact);
+    } else if (stage == "llvm" || stage == "asm") {
+      if (failed(runToStage(module, "kernels", options)))
+        return failure();
+      text = listKernels(module, *target,
+                         stage == "asm" ? Target::Listing::assembly
+                                        : Target::Listing::llvm);
+    } else {
       std::string names;
-      for (const char *stage : kStages)
-        names += std::string(names.empty() ? "" : ", ") + stage;
-      say("no stage is named '" + std::string(request.emit) +
-              "'; there are: " + names + "\n",
+      for (const char *known : kStages)
+        names += std::string(known) + ", ";
+      say("no stage is named '" + stage.str() + "'; there are: " + names +
+              "program, llvm, asm\n",
           true);
       return failure();
     }
-    if (failed(runToStage(module, request.emit, options)))
+    if (failed(text))
       return failure();
-    std::string text;
-    llvm::raw_string_ostream(text) << module;
-    say(text, false);
+    say(*text, false);
     return success();
   }
 
@@ -120,11 +164,14 @@ private:
   }
 
   void say(const std::string &text, bool isError) {
+    refused |= isError;
     request.print(request.user, text.data(), text.size(), isError);
   }
 
   const LtcCompileRequest &request;
+  Trail trail;
   MLIRContext context;
+  bool refused = false; ///< errors were printed
 };
 
 } // namespace
@@ -134,5 +181,5 @@ extern "C" int ltcCompile(const LtcCompileRequest *request) {
   if (!request || request->size < sizeof(LtcCompileRequest) || !request->spec ||
       !request->print)
     return 1;
-  return mlir::succeeded(ltc::Compilation(*request).run()) ? 0 : 1;
+  return ltc::Compilation(*request).run();
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The commands of `ltc`, one file each, and what they share.
 #pragma once
+#include "runtime/artifact/File.h"
 #include "runtime/base/Result.h"
 #include <CLI/CLI.hpp>
 #include <filesystem>
@@ -10,6 +11,7 @@ namespace ltc::tool {
 void addCompile(CLI::App &app);
 void addRun(CLI::App &app);
 void addPlan(CLI::App &app);
+void addSweep(CLI::App &app);
 void addInspect(CLI::App &app);
 void addGenerate(CLI::App &app);
 void addExport(CLI::App &app);
@@ -35,9 +37,11 @@ struct CompileJob {
   bool timing = false;
 };
 /// Opens libLtcCompiler.so and compiles; prints diagnostics. False: errors.
+/// In a process of its own: with it goes the compiler's memory, and a crash of
+/// it is reported by the spec's line, with a file that replays it.
 bool compile(const CompileJob &job);
-/// The same in a process of its own, with which the compiler's memory goes.
-bool compileApart(const CompileJob &job);
+/// The artifact, run folder's artifact, or spec, which is compiled; or leaves.
+ArtifactFile openProgram(const std::string &path);
 /// Where the compiler would be opened from, or "".
 std::filesystem::path compilerLibrary();
 

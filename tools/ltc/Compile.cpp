@@ -12,17 +12,20 @@ void addCompile(CLI::App &app) {
   command->footer(
       "  ltc compile spec.yaml -o model.ltca\n"
       "  ltc compile spec.yaml --emit=kernels   prints that stage\n"
+      "  ltc compile spec.yaml -o model.ltca --debug-dir=D   a file per pass\n"
       "  ltc compile spec.yaml -o model.ltca --fusion-report -\n"
       "\n"
       "The artifact has the whole training step as machine code, the memory\n"
       "plan and the resolved spec; it never has weights. The keys of a spec:\n"
-      "frontend/spec/README.md.\n"
+      "frontend/spec/README.md. Stages, in order: model (the texts as ops),\n"
+      "grad, shard, kernels (fused), program (buffers and launches), llvm and\n"
+      "asm (native code).\n"
       "\n"
       "Next: ltc inspect FILE shows what is in it, ltc run FILE trains it");
   command->add_option("spec", job->spec, "the spec, YAML or JSON")->required();
   command->add_option("-o,--output", job->output, "the artifact to write");
   command->add_option("--emit", job->emit,
-                      "print a stage and stop: model, grad, shard, kernels");
+                      "print a stage and stop; the stages stand below");
   command->add_option("--debug-dir", job->debugDir,
                       "a folder for the IR after each pass");
   command->add_option("--fusion-report", job->report,

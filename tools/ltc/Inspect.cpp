@@ -112,6 +112,7 @@ json toJson(const artifact::ArtifactT &table) {
               {"data_hash", table.data_hash},
               {"parameter_count", table.parameter_count},
               {"flops_per_token", table.flops_per_token},
+              {"attention_flops_per_token", table.attention_flops_per_token},
               {"micro_batch", table.micro_batch},
               {"length", table.length},
               {"vocab", table.vocab}};
@@ -134,6 +135,8 @@ json toJson(const artifact::ArtifactT &table) {
                               {"tiles", kernel->tiles},
                               {"scratch_bytes", kernel->scratch_bytes},
                               {"flops", kernel->flops},
+                              {"flops_share", kernel->flops_share},
+                              {"bytes_share", kernel->bytes_share},
                               {"read_bytes", kernel->read_bytes},
                               {"written_bytes", kernel->written_bytes},
                               {"line", kernel->line}});

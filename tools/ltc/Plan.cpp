@@ -5,11 +5,11 @@
 #include "runtime/formats/Safetensors.h"
 #include "tools/ltc/Commands.h"
 #include "tools/ltc/Data.h"
+#include "tools/ltc/Expect.h"
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <thread>
-#include <unistd.h>
 
 namespace ltc::tool {
 namespace {
@@ -39,6 +39,7 @@ uint64_t arenaBytes(const artifact::ArtifactT &table, BufferClass kind) {
 /// What the streams of a run read: bytes of files, documents, batches held.
 struct DataNeed {
   uint64_t files = 0, documents = 0, batches = 0;
+  double epochTokens = 0; ///< of the training sources
   std::string problem;
 };
 
@@ -55,10 +56,12 @@ void addSources(const DataOptions &data, DataNeed &need) {
     }
     auto opened =
         Source::open(source.kind, source.config, uint64_t(data.length));
-    if (opened)
+    if (opened) {
       need.documents += (*opened)->documents();
-    else
+      need.epochTokens += double((*opened)->bytes());
+    } else {
       need.problem = opened.error().message;
+    }
   }
 }
 
@@ -67,10 +70,12 @@ DataNeed dataNeed(const artifact::ArtifactT &table, const RunOptions &options) {
   DataOptions training = trainingData(table, options);
   need.batches = Ahead::kBatches * batchBytes(training);
   addSources(training, need);
+  double epochTokens = need.epochTokens;
   for (const auto &[name, data] : evaluationData(table)) {
     need.batches += batchBytes(data);
     addSources(data, need);
   }
+  need.epochTokens = epochTokens;
   return need;
 }
 
@@ -116,21 +121,22 @@ std::vector<Line> memoryLines(const ArtifactFile &file,
       {"checkpoint", kWriteBuffer, "a buffer: tensors go piece by piece"},
       {"resuming", arena(BufferClass::parameter),
        "one file at a time is mapped, before the first step"},
+      {"measuring", Roofline::kMeasureBytes,
+       "of the machine's ceilings, before the run begins"},
       {"artifact", file.bytes().size(), "mapped"},
       {"kernels", kernels, "the object as the system's loader maps it"}};
 }
 
-/// Resuming is over when activations come; the larger of both counts.
+/// Measuring and resuming are over when activations come; the largest counts.
 uint64_t totalOf(const std::vector<Line> &lines) {
-  uint64_t total = 0, resuming = 0, activations = 0;
+  uint64_t total = 0, largest = 0;
   for (const Line &line : lines) {
-    total += line.bytes;
-    if (line.name == "resuming")
-      resuming = line.bytes;
-    if (line.name == "activations")
-      activations = line.bytes;
+    bool inTurn = line.name == "resuming" || line.name == "measuring" ||
+                  line.name == "activations";
+    total += inTurn ? 0 : line.bytes;
+    largest = std::max(largest, inTurn ? line.bytes : 0);
   }
-  return total - std::min(resuming, activations);
+  return total + largest;
 }
 
 void printLines(const std::vector<Line> &lines) {
@@ -153,13 +159,117 @@ void printGeneration(const artifact::ArtifactT &table) {
                 shortBytes(double(bytes)).c_str(), (long long)table.length);
 }
 
-void printJson(const std::vector<Line> &lines) {
+/// What is planned beside memory.
+struct Plan {
+  Work work;
+  Result<Expectation> expected;
+  std::optional<double> steps; ///< of the whole run
+};
+
+nlohmann::ordered_json timeJson(const Plan &plan) {
   nlohmann::ordered_json out;
+  if (!plan.expected) {
+    out["not_told"] = plan.expected.error().message;
+    return out;
+  }
+  const Expectation &time = *plan.expected;
+  double perSecond = plan.work.tokensPerStep / time.stepSeconds;
+  out["step_seconds"] = time.stepSeconds;
+  out["tokens_per_second"] = perSecond;
+  out["mfu"] = perSecond * plan.work.flopsPerToken / time.peaks.flops;
+  for (auto &[form, seconds] : time.byForm)
+    out["step_seconds_by_form"][form] = seconds;
+  out["peak_flops"] = time.peaks.flops;
+  out["peak_copy_bytes"] = time.peaks.copyBytes;
+  out["launch_seconds"] = time.peaks.launchSeconds;
+  out["device"] = time.device;
+  if (plan.steps)
+    out["run_seconds"] = *plan.steps * time.stepSeconds;
+  return out;
+}
+
+void printJson(const std::vector<Line> &lines, const Plan &plan) {
+  nlohmann::ordered_json out;
+  const Work &work = plan.work;
+  out["parameters"] = work.parameters;
+  out["parameters_without_embeddings"] = work.parameters - work.embeddings;
+  out["flops_per_token"] = work.flopsPerToken;
+  out["attention_flops_per_token"] = work.attentionPerToken;
+  out["parameters_in_contractions"] = work.contracted();
+  out["tokens_per_step"] = work.tokensPerStep;
+  out["tokens_for_20_per_parameter"] = 20 * work.parameters;
+  if (plan.steps)
+    out["steps"] = *plan.steps;
+  out["time"] = timeJson(plan);
   for (const Line &line : lines)
     out["lines"].push_back(
         {{"name", line.name}, {"bytes", line.bytes}, {"note", line.note}});
   out["total"] = totalOf(lines);
   std::printf("%s\n", out.dump(1).c_str());
+}
+
+/// "3.2 h", "12 min"
+std::string shortTime(double seconds) {
+  char text[48];
+  if (seconds >= 2 * 3600)
+    std::snprintf(text, sizeof text, "%.4g h", seconds / 3600);
+  else if (seconds >= 120)
+    std::snprintf(text, sizeof text, "%.3g min", seconds / 60);
+  else
+    std::snprintf(text, sizeof text, "%.3g s", seconds);
+  return text;
+}
+
+void printRun(const RunOptions &options, const Plan &plan) {
+  const Work &work = plan.work;
+  double step = plan.expected ? (*plan.expected).stepSeconds : 0;
+  auto took = [&](double steps) {
+    return step > 0 ? ", " + shortTime(steps * step) : std::string();
+  };
+  std::string text = options.duration.text();
+  if (plan.steps)
+    text += ": " + shortNumber(*plan.steps) + " steps, " +
+            shortNumber(*plan.steps * work.tokensPerStep) + " tokens" +
+            took(*plan.steps);
+  else if (options.duration.unit == Duration::Unit::seconds && step > 0)
+    text += ": " + shortNumber(options.duration.amount / step) + " steps, " +
+            shortNumber(options.duration.amount / step * work.tokensPerStep) +
+            " tokens";
+  std::printf("the run         %s, without evaluation and saving\n",
+              text.c_str());
+  double tokens = 20 * work.parameters;
+  std::printf("20 a parameter  %s tokens%s\n", shortNumber(tokens).c_str(),
+              took(tokens / work.tokensPerStep).c_str());
+}
+
+void printTime(const RunOptions &options, const Plan &plan) {
+  const Work &work = plan.work;
+  std::printf("tokens a step   %lld rows of %.0f, %s\n",
+              (long long)options.batch,
+              work.tokensPerStep / double(options.batch),
+              shortNumber(work.tokensPerStep).c_str());
+  if (!plan.expected) {
+    std::printf("expected time   not told: %s; plan on the machine that will "
+                "run it\n", plan.expected.error().message.c_str());
+    return printRun(options, plan);
+  }
+  const Expectation &time = *plan.expected;
+  double perSecond = work.tokensPerStep / time.stepSeconds;
+  std::printf("expected time   %.4g s a step, %s tokens/s, MFU %.0f %%\n",
+              time.stepSeconds, shortNumber(perSecond).c_str(),
+              100 * perSecond * work.flopsPerToken / time.peaks.flops);
+  std::string forms;
+  for (auto &[form, seconds] : time.byForm)
+    if (seconds >= 0.005 * time.stepSeconds)
+      forms += (forms.empty() ? "" : ", ") + form + " " +
+               std::to_string(int(100 * seconds / time.stepSeconds + 0.5)) +
+               " %";
+  std::printf("                %s\n", forms.c_str());
+  std::printf("  measured now: %s (%s), copying %s/s; each kernel at the share "
+              "of these\n  that its kind reaches (ltc inspect)\n",
+              shortFlops(time.peaks.flops).c_str(), time.how.c_str(),
+              shortBytes(time.peaks.copyBytes).c_str());
+  printRun(options, plan);
 }
 
 void printLargest(const artifact::ArtifactT &table) {
@@ -176,20 +286,8 @@ void printLargest(const artifact::ArtifactT &table) {
                 buffers[i]->name.c_str(), buffers[i]->line.c_str());
 }
 
-ArtifactFile openPlanned(const std::string &path) {
-  if (!isSpec(path))
-    return orLeave(ArtifactFile::open(artifactOf(path)));
-  std::string output = std::filesystem::temp_directory_path() /
-                       ("ltc-plan-" + std::to_string(getpid()) + ".ltca");
-  if (!compile({path, output, "", "", ""}))
-    std::exit(1);
-  auto opened = ArtifactFile::open(output);
-  std::filesystem::remove(output);
-  return orLeave(std::move(opened));
-}
-
 void plan(const PlanJob &job) {
-  ArtifactFile file = openPlanned(job.path);
+  ArtifactFile file = openProgram(job.path);
   for (const std::string &setting : job.settings)
     orLeave(applySetting(file.program, setting));
   RunOptions options = orLeave(readOptions(file.program));
@@ -198,24 +296,31 @@ void plan(const PlanJob &job) {
     std::fprintf(stderr, "data that cannot be read is not counted: %s\n",
                  data.problem.c_str());
   std::vector<Line> lines = memoryLines(file, options, data);
+  Plan plan{workOf(file.program, options), expectHere(file.program, options),
+            std::nullopt};
+  plan.steps = stepsOf(options, plan.work, data.epochTokens);
   if (job.asJson)
-    return printJson(lines);
+    return printJson(lines, plan);
   printSummary(file.program);
+  printTime(options, plan);
   printLines(lines);
   printGeneration(file.program);
   printLargest(file.program);
-  std::printf("tokens for 20 per parameter: %s\n",
-              shortNumber(20.0 * double(file.program.parameter_count)).c_str());
 }
 
 } // namespace
 
 void printSummary(const artifact::ArtifactT &table) {
-  std::printf("parameters      %s\n",
-              shortNumber(double(table.parameter_count)).c_str());
-  std::printf("FLOPs per token %s  (6 per parameter in a contraction, a tied "
-              "table once; attention's causal half; no recomputation)\n",
-              shortNumber(table.flops_per_token).c_str());
+  Work work = workOf(table, RunOptions());
+  std::printf("parameters      %s, without embeddings %s\n",
+              shortNumber(work.parameters).c_str(),
+              shortNumber(work.parameters - work.embeddings).c_str());
+  std::printf("FLOPs per token %s = 6 x %s parameters in contractions (a tied "
+              "table\n                once) + %s of attention (its causal "
+              "half); recomputation not counted\n",
+              shortNumber(work.flopsPerToken).c_str(),
+              shortNumber(work.contracted()).c_str(),
+              shortNumber(work.attentionPerToken).c_str());
   std::printf("micro batch     %lld rows x %lld tokens\n",
               (long long)table.micro_batch, (long long)table.length);
 }
@@ -228,8 +333,11 @@ void addPlan(CLI::App &app) {
       "  ltc plan spec.yaml\n"
       "  ltc plan model.ltca --set train.batch=64\n"
       "\n"
-      "Parameters, FLOPs, and every byte that the run will take, by line,\n"
-      "before anything runs. Nothing is written.\n"
+      "Parameters, FLOPs, the time of a step and of the run, and every byte\n"
+      "that the run will take, by line, before anything runs. Nothing is\n"
+      "written. The time comes from this machine's ceilings, measured now (as\n"
+      "ltc doctor does), and the share of them that each kind of kernel\n"
+      "reaches; a run that is slower than 0.7 of it says so, and where.\n"
       "\n"
       "Next: ltc run SPEC trains it; ltc doctor says what this machine has");
   command->add_option("spec", job->path, "a spec, an artifact or a run folder")
@@ -238,7 +346,7 @@ void addPlan(CLI::App &app) {
       ->add_option("--set", job->settings,
                    "KEY=VALUE for scalars and host keys, as in ltc run")
       ->allow_extra_args(false);
-  command->add_flag("--json", job->asJson, "the memory's lines, for programs");
+  command->add_flag("--json", job->asJson, "all of it, for programs");
   command->callback([job] { plan(*job); });
 }
 

@@ -3,6 +3,7 @@
 #include "runtime/base/File.h"
 #include "runtime/data/Streams.h"
 #include "runtime/log/Progress.h"
+#include "runtime/train/PlanWatch.h"
 #include "runtime/train/Trainer.h"
 #include "tools/ltc/Commands.h"
 #include "tools/ltc/Data.h"
@@ -32,7 +33,7 @@ struct TrialFolder {
 };
 
 void trial(Program &program, RunOptions options, TrainerInputs inputs,
-           int steps) {
+           int steps, double planned) {
   TrialFolder folder;
   Duration whole = options.duration;
   options.folder = folder.path;
@@ -47,6 +48,9 @@ void trial(Program &program, RunOptions options, TrainerInputs inputs,
               (long long)done.step, done.seconds,
               done.seconds / double(done.attempt),
               double(done.tokens) / done.seconds);
+  if (planned > 0)
+    std::printf("planned: %.4f s a step; this is %.2fx of it\n", planned,
+                planned * double(done.attempt) / done.seconds);
   double part = whole.measure(done);
   if (part > 0)
     std::printf("the whole run would take %.1f min, without evaluation and "
@@ -72,20 +76,6 @@ void summarise(const artifact::ArtifactT &table, const Program &program,
     std::printf("MFU: FLOPs per token (6 x parameters in contractions, causal "
                 "half of attention)\n  x tokens/s / %s, measured now: %s\n",
                 shortFlops(peaks.flops).c_str(), peaks.how);
-}
-
-/// A spec is compiled each time, so that what runs is what it says. The file
-/// has no name any more once it is mapped.
-ArtifactFile openProgram(const std::string &path) {
-  if (!isSpec(path))
-    return orLeave(ArtifactFile::open(artifactOf(path)));
-  auto temporary = std::filesystem::temp_directory_path() /
-                   ("ltc-run-" + std::to_string(getpid()) + ".ltca");
-  if (!compileApart({path, temporary, "", "", ""}))
-    std::exit(1);
-  auto opened = ArtifactFile::open(temporary);
-  std::filesystem::remove(temporary);
-  return orLeave(std::move(opened));
 }
 
 /// What `ltc generate RUN` and `ltc run RUN` need: the artifact, in the run's
@@ -116,7 +106,9 @@ void run(const RunJob &job) {
   RunOptions options = optionsOf(job, file.program);
   auto device = orLeave(Device::open("cpu", options.threads));
   auto program = orLeave(Program::load(file, *device));
-  auto peaks = orLeave(device->measure(LTC_PEAK_FLOPS));
+  auto roofline = Roofline::measure(file.program, *device);
+  auto peaks = roofline ? roofline->peaks
+                        : orLeave(device->measure(LTC_PEAK_FLOPS));
   summarise(file.program, *program, options, peaks);
   Profile profile;
   if (job.profile)
@@ -132,11 +124,17 @@ void run(const RunJob &job) {
     inputs.evals.push_back({name, sets.back().get()});
   }
   if (job.trial > 0)
-    return trial(*program, options, inputs, job.trial);
+    return trial(*program, options, inputs, job.trial,
+                 roofline ? total(roofline->step(file.program, options.batch))
+                          : 0);
   auto listener = orLeave(openLog({options.folder, options.logEvery,
                                    options.duration, peaks.flops,
                                    options.loggers}));
-  inputs.listener = listener.get();
+  std::optional<PlanWatch> watch;
+  if (roofline)
+    watch.emplace(*listener, *program, *roofline, options.batch,
+                  job.profile ? &profile : nullptr);
+  inputs.listener = watch ? &*watch : listener.get();
   auto trainer = orLeave(Trainer::create(*program, options, inputs));
   keepArtifact(file, options.folder);
   Outcome outcome = orLeave(trainer->run());

@@ -1,14 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/ltc/Commands.h"
-#include "runtime/base/Compiler.h"
-#include <cerrno>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <dlfcn.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 namespace ltc::tool {
 
@@ -27,58 +20,6 @@ std::filesystem::path compilerLibrary() {
       return path.lexically_normal();
   }
   return {};
-}
-
-static void print(void *, const char *text, uint64_t length, int isError) {
-  std::fwrite(text, 1, length, isError ? stderr : stdout);
-}
-
-static auto openCompiler() {
-  std::filesystem::path path = compilerLibrary();
-  if (path.empty())
-    leave(fail("this ltc has no compiler beside it (lib/libLtcCompiler.so): it "
-               "runs artifacts; compile where the compiler is installed"));
-  void *library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  void *symbol = library ? dlsym(library, LTC_COMPILE_SYMBOL) : nullptr;
-  if (!symbol)
-    leave(fail("cannot open the compiler: " + std::string(dlerror())));
-  return reinterpret_cast<int (*)(const LtcCompileRequest *)>(symbol);
-}
-
-bool compile(const CompileJob &job) {
-  auto optional = [](const std::string &text) {
-    return text.empty() ? nullptr : text.c_str();
-  };
-  LtcCompileRequest request = {sizeof request,
-                               job.spec.c_str(),
-                               optional(job.output),
-                               optional(job.emit),
-                               optional(job.debugDir),
-                               optional(job.report),
-                               print,
-                               nullptr,
-                               job.timing};
-  return openCompiler()(&request) == 0;
-}
-
-bool compileApart(const CompileJob &job) {
-  std::fflush(nullptr);
-  pid_t child = fork();
-  if (child < 0)
-    return compile(job);
-  if (child == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    bool done = compile(job);
-    std::fflush(nullptr);
-    _exit(done ? 0 : 1);
-  }
-  int status = 0;
-  while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-    continue;
-  if (WIFSIGNALED(status))
-    leave(fail("the compiler was ended by signal " +
-               std::to_string(WTERMSIG(status))));
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 bool isSpec(const std::filesystem::path &path) {

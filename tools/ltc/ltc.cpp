@@ -16,6 +16,7 @@ int main(int argc, char **argv) {
   addCompile(app);
   addRun(app);
   addPlan(app);
+  addSweep(app);
   addInspect(app);
   addGenerate(app);
   addExport(app);

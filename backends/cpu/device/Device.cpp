@@ -227,7 +227,7 @@ static int launch(LtcDevice *device, const LtcLaunch *launch) {
 static int synchronize(LtcDevice *) { return 0; } // launches are done already
 
 static int measure(LtcDevice *device, LtcDevicePeaks *peaks) {
-  if (peaks->size < sizeof(LtcDevicePeaks))
+  if (peaks->size < offsetof(LtcDevicePeaks, how) + sizeof(peaks->how))
     return failWith(device, "the struct of peaks is too short: %zu bytes",
                     peaks->size);
   device->how = std::string("f32 FMA, ") + widestFma().name + ", " +
@@ -237,6 +237,11 @@ static int measure(LtcDevice *device, LtcDevicePeaks *peaks) {
     peaks->flops = measureFlops(device->pool);
   if (peaks->wanted & LTC_PEAK_COPY)
     peaks->copyBytes = measureCopy(device->pool);
+  if (peaks->size < offsetof(LtcDevicePeaks, parallel) + sizeof(uint32_t))
+    return 0; // asked by the first minor version
+  peaks->parallel = uint32_t(device->pool.threads());
+  if (peaks->wanted & LTC_PEAK_LAUNCH)
+    peaks->launchSeconds = measureLaunch(device->pool);
   return 0;
 }
 

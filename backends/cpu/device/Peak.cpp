@@ -126,11 +126,18 @@ static void copyTiles(void *const *bindings, int64_t begin, int64_t end,
 }
 
 double measureCopy(Pool &pool) {
-  int64_t tiles = 64; // 64 MiB each: beyond the caches
+  int64_t tiles = 32; // 32 MiB each: beyond the caches
   std::vector<char> to(tiles * kCopyTile), from(tiles * kCopyTile, 1);
   void *bindings[] = {to.data(), from.data()};
   Job job{copyTiles, bindings, tiles, 0};
   return 2.0 * double(to.size()) / bestSeconds(pool, job, 0.12);
+}
+
+static void nothing(void *const *, int64_t, int64_t, void *) {}
+
+double measureLaunch(Pool &pool) {
+  Job job{nothing, nullptr, pool.threads(), 0};
+  return bestSeconds(pool, job, 0.01);
 }
 
 } // namespace ltc::cpu

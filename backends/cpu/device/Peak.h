@@ -17,5 +17,7 @@ FmaKernel widestFma();
 double measureFlops(Pool &pool);
 /// Bytes a second, read and written; takes about 0.2 s.
 double measureCopy(Pool &pool);
+/// Seconds of a launch of one empty tile per thread; takes about 10 ms.
+double measureLaunch(Pool &pool);
 
 } // namespace ltc::cpu

@@ -46,7 +46,7 @@ TEST(Peak, theTableMeasuresWhatIsAskedForQuickly) {
   LtcDevice *device = nullptr;
   char error[256];
   ASSERT_EQ(api->open(&options, &device, error, sizeof error), 0);
-  LtcDevicePeaks peaks = {sizeof peaks, LTC_PEAK_FLOPS, 0, 0, nullptr};
+  LtcDevicePeaks peaks = {sizeof peaks, LTC_PEAK_FLOPS, 0, 0, nullptr, 0, 0};
   double seconds =
       secondsOf([&] { EXPECT_EQ(api->measure(device, &peaks), 0); });
   EXPECT_LT(seconds, 0.3);
@@ -56,6 +56,16 @@ TEST(Peak, theTableMeasuresWhatIsAskedForQuickly) {
   peaks.wanted = LTC_PEAK_COPY;
   ASSERT_EQ(api->measure(device, &peaks), 0);
   EXPECT_GT(peaks.copyBytes, 1e8);
+  EXPECT_EQ(peaks.parallel, 1u);
+  EXPECT_EQ(peaks.launchSeconds, 0);
+  peaks.wanted = LTC_PEAK_LAUNCH;
+  ASSERT_EQ(api->measure(device, &peaks), 0);
+  EXPECT_GT(peaks.launchSeconds, 0);
+  EXPECT_LT(peaks.launchSeconds, 1e-2);
+  peaks.size = offsetof(LtcDevicePeaks, launchSeconds); // of an older ltc
+  peaks.launchSeconds = 7;
+  ASSERT_EQ(api->measure(device, &peaks), 0);
+  EXPECT_EQ(peaks.launchSeconds, 7);
   peaks.size = 8;
   EXPECT_NE(api->measure(device, &peaks), 0);
   api->close(device);

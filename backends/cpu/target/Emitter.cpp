@@ -197,7 +197,8 @@ void Emitter::loop(Value lo, Value hi, int64_t step,
 }
 void Emitter::loop(int64_t lo, int64_t hi, int64_t step,
                    std::function<void(Value)> body) {
-  loop(i64(lo), i64(hi), step, std::move(body));
+  Value first = i64(lo), end = i64(hi); // in this order with any compiler
+  loop(first, end, step, std::move(body));
 }
 void Emitter::ifThen(Value condition, std::function<void()> then) {
   auto branch = scf::IfOp::create(*this, getLoc(), condition, false);

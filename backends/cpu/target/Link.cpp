@@ -9,6 +9,7 @@
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/Module.h"
+#include "llvm/Linker/Linker.h"
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Object/ArchiveWriter.h"
 #include "llvm/Passes/PassBuilder.h"
@@ -133,27 +134,59 @@ void optimise(llvm::Module &module, llvm::TargetMachine &machine) {
       .run(module, modules);
 }
 
-/// Machine code of one function.
-FailureOr<std::string> compilePart(ModuleOp part, bool bf16) {
+/// One function as optimised LLVM IR.
+std::unique_ptr<llvm::Module> toLlvm(ModuleOp part, llvm::LLVMContext &context,
+                                     llvm::TargetMachine &machine) {
+  auto translated = translateModuleToLLVMIR(part, context);
+  if (!translated)
+    return nullptr;
+  translated->setTargetTriple(llvm::Triple(kTriple));
+  translated->setDataLayout(machine.createDataLayout());
+  optimise(*translated, machine);
+  return translated;
+}
+
+FailureOr<std::string> emitCode(ModuleOp part, llvm::Module &code,
+                                llvm::TargetMachine &machine,
+                                llvm::CodeGenFileType type) {
+  llvm::SmallVector<char> bytes;
+  llvm::raw_svector_ostream stream(bytes);
+  llvm::legacy::PassManager emission;
+  if (machine.addPassesToEmitFile(emission, stream, nullptr, type))
+    return part.emitError("LLVM cannot write x86-64 code");
+  emission.run(code);
+  return std::string(bytes.begin(), bytes.end());
+}
+
+FailureOr<std::unique_ptr<llvm::TargetMachine>> machineFor(ModuleOp module,
+                                                           bool bf16) {
   std::string problem;
   auto machine = makeTargetMachine(problem, bf16);
   if (!machine)
-    return part.emitError("LLVM has no x86-64 code generator: ") << problem;
-  llvm::LLVMContext context;
-  auto translated = translateModuleToLLVMIR(part, context);
-  if (!translated)
+    return module.emitError("LLVM has no x86-64 code generator: ") << problem;
+  return machine;
+}
+
+/// Machine code of one function.
+FailureOr<std::string> compilePart(ModuleOp part, bool bf16) {
+  auto machine = machineFor(part, bf16);
+  if (failed(machine))
     return failure();
-  translated->setTargetTriple(llvm::Triple(kTriple));
-  translated->setDataLayout(machine->createDataLayout());
-  optimise(*translated, *machine);
-  llvm::SmallVector<char> object;
-  llvm::raw_svector_ostream stream(object);
-  llvm::legacy::PassManager emission;
-  if (machine->addPassesToEmitFile(emission, stream, nullptr,
-                                   llvm::CodeGenFileType::ObjectFile))
-    return part.emitError("LLVM cannot write x86-64 object files");
-  emission.run(*translated);
-  return std::string(object.begin(), object.end());
+  llvm::LLVMContext context;
+  auto code = toLlvm(part, context, **machine);
+  if (!code)
+    return failure();
+  return emitCode(part, *code, **machine, llvm::CodeGenFileType::ObjectFile);
+}
+
+/// Each function in a module of its own, in the LLVM dialect.
+FailureOr<SmallVector<ModuleOp>> prepare(ModuleOp module) {
+  registerBuiltinDialectTranslation(*module.getContext());
+  registerLLVMDialectTranslation(*module.getContext());
+  SmallVector<ModuleOp> parts = split(module);
+  if (failed(toLlvmDialect(module)))
+    return failure();
+  return parts;
 }
 
 /// Objects as one archive for lld: a file each would be a file too many.
@@ -203,18 +236,16 @@ FailureOr<std::vector<char>> linkObjects(ModuleOp module,
 
 FailureOr<std::vector<char>> linkNative(ModuleOp module, bool bf16,
                                         TimingScope &timing) {
-  registerBuiltinDialectTranslation(*module.getContext());
-  registerLLVMDialectTranslation(*module.getContext());
-  SmallVector<ModuleOp> parts = split(module);
   TimingScope lowering = timing.nest("kernels to the LLVM dialect");
-  if (failed(toLlvmDialect(module)))
+  auto parts = prepare(module);
+  if (failed(parts))
     return failure();
   lowering.stop();
   TimingScope generation = timing.nest("kernels to machine code");
-  std::vector<std::string> objects(parts.size());
+  std::vector<std::string> objects(parts->size());
   LogicalResult compiled = failableParallelForEachN(
-      module.getContext(), 0, parts.size(), [&](size_t n) -> LogicalResult {
-        auto object = compilePart(parts[n], bf16);
+      module.getContext(), 0, parts->size(), [&](size_t n) -> LogicalResult {
+        auto object = compilePart((*parts)[n], bf16);
         if (failed(object))
           return failure();
         objects[n] = std::move(*object);
@@ -225,6 +256,31 @@ FailureOr<std::vector<char>> linkNative(ModuleOp module, bool bf16,
   generation.stop();
   TimingScope linking = timing.nest("link");
   return linkObjects(module, objects);
+}
+
+FailureOr<std::string> listNative(ModuleOp module, bool bf16,
+                                  Target::Listing listing) {
+  auto parts = prepare(module);
+  auto machine = machineFor(module, bf16);
+  if (failed(parts) || failed(machine))
+    return failure();
+  llvm::LLVMContext context;
+  llvm::Module whole("kernels", context);
+  whole.setTargetTriple(llvm::Triple(kTriple));
+  whole.setDataLayout((*machine)->createDataLayout());
+  for (ModuleOp part : *parts) {
+    auto code = toLlvm(part, context, **machine);
+    if (!code)
+      return failure();
+    if (llvm::Linker::linkModules(whole, std::move(code)))
+      return part.emitError("LLVM cannot join the kernels' modules");
+  }
+  if (listing == Target::Listing::assembly)
+    return emitCode(module, whole, **machine,
+                    llvm::CodeGenFileType::AssemblyFile);
+  std::string text;
+  llvm::raw_string_ostream(text) << whole;
+  return text;
 }
 
 } // namespace ltc::cpu

@@ -38,4 +38,9 @@ mlir::OperandRange yields(KernelOp kernel);
 mlir::FailureOr<std::vector<char>> linkNative(mlir::ModuleOp module, bool bf16,
                                               mlir::TimingScope &timing);
 
+/// The optimised LLVM IR of what linkNative would compile, in one module, or
+/// its assembly.
+mlir::FailureOr<std::string> listNative(mlir::ModuleOp module, bool bf16,
+                                        Target::Listing listing);
+
 } // namespace ltc::cpu

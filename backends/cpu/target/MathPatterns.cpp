@@ -22,7 +22,9 @@ Type withElement(Type type, Type element) {
   return vector ? Type(vector.clone(element)) : element;
 }
 
-/// Arithmetic on values of one float type, scalar or vector.
+/// Arithmetic on values of one float type, scalar or vector. Of a call's
+/// arguments at most one may make an op: in which order C++ evaluates them is
+/// the host compiler's choice, and a kernel's bytes must not be.
 class Numbers {
 public:
   Numbers(Emitter &emit, Type type) : emit(emit), type(type) {}
@@ -120,8 +122,8 @@ Value exp64(Numbers &f, Value x, Value low) {
   Value p = f.polynomial(r, coefficients);
   // 2^n in two factors: each is a normal number.
   Value half = f.floor(f.mul(n, 0.5));
-  Value result = f.mul(f.mul(p, f.powerOfTwo(half)),
-                       f.powerOfTwo(f.sub(n, half)));
+  Value result = f.mul(p, f.powerOfTwo(half));
+  result = f.mul(result, f.powerOfTwo(f.sub(n, half)));
   result = f.select(huge, f.select(f.is(Predicate::OGT, x, 709.79), kInfinity,
                                    result),
                     result);
@@ -166,8 +168,10 @@ void logPair(Numbers &f, Value x, Value &high, Value &low) {
   Value a = f.mul(k, kLn2High), b = f.mul(s0, 2.0);
   Value sum = f.add(a, b);
   Value back = f.sub(sum, a);
-  Value lost = f.add(f.sub(a, f.sub(sum, back)), f.sub(b, back));
-  Value small = f.add(f.fma(s1, 2.0, tail), f.mul(k, kLn2Low));
+  Value lost = f.sub(a, f.sub(sum, back));
+  lost = f.add(lost, f.sub(b, back));
+  Value small = f.fma(s1, 2.0, tail);
+  small = f.add(small, f.mul(k, kLn2Low));
   small = f.add(small, lost);
   high = f.add(sum, small);
   low = f.sub(small, f.sub(high, sum));
@@ -207,11 +211,12 @@ Value pow64(Numbers &f, Value x, Value y) {
   Value odd = f.is(Predicate::ONE, f.floor(half), half);
   Value whole = f.is(Predicate::OEQ, f.floor(y), y);
   Value negative = f.is(Predicate::OLT, x, 0.0);
-  Value turned = f.select(whole, f.select(odd, f.negate(result), result),
-                          f.constant(kNaN));
+  Value turned = f.select(odd, f.negate(result), result);
+  turned = f.select(whole, turned, f.constant(kNaN));
   result = f.select(negative, turned, result);
   result = f.select(f.is(Predicate::UNO, x, y), kNaN, result);
-  Value one = f.either(f.is(Predicate::OEQ, y, 0.0), f.is(Predicate::OEQ, x, 1.0));
+  Value one = f.is(Predicate::OEQ, y, 0.0);
+  one = f.either(one, f.is(Predicate::OEQ, x, 1.0));
   return f.select(one, 1.0, result);
 }
 
@@ -254,7 +259,8 @@ Value angle64(Numbers &f, Value x, bool cosine) {
                              2.48015872894767294178e-05,
                              -1.38888888888741095749e-03,
                              4.16666666666666019037e-02});
-  Value cos = f.fma(f.mul(z, z), c, f.fma(z, -0.5, f.constant(1)));
+  Value square = f.mul(z, z);
+  Value cos = f.fma(square, c, f.fma(z, -0.5, f.constant(1)));
   return byQuarter(f, f, n, sin, cos, cosine);
 }
 
@@ -272,7 +278,8 @@ Value angle32(Emitter &emit, Value x, bool cosine) {
   Value sin = f.fma(f.mul(r, z), s, r);
   Value c = f.polynomial(
       z, {2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2});
-  Value cos = f.fma(f.mul(z, z), c, f.fma(z, -0.5, f.constant(1)));
+  Value square = f.mul(z, z);
+  Value cos = f.fma(square, c, f.fma(z, -0.5, f.constant(1)));
   return byQuarter(wide, f, n, sin, cos, cosine);
 }
 
@@ -284,8 +291,10 @@ Value tanh64(Numbers &f, Value x) {
   Value near = f.div(x, fraction);
   Value size = f.abs(x);
   Value e = exp64(f, f.mul(size, 2.0), {});
-  Value far = f.sub(f.constant(1), f.div(f.constant(2), f.add(e, 1.0)));
-  far = f.select(f.is(Predicate::OLT, x, 0.0), f.negate(far), far);
+  Value one = f.constant(1), two = f.constant(2);
+  Value far = f.sub(one, f.div(two, f.add(e, 1.0)));
+  Value below = f.is(Predicate::OLT, x, 0.0);
+  far = f.select(below, f.negate(far), far);
   return f.select(f.is(Predicate::OLT, size, 0.5), near, far);
 }
 
@@ -308,8 +317,9 @@ Value pow32(Emitter &emit, Value x, Value y) {
   Type wide = withElement(x.getType(), emit.getF64Type());
   Numbers f(emit, wide);
   Location loc = emit.getLoc();
-  Value result = pow64(f, arith::ExtFOp::create(emit, loc, wide, x),
-                       arith::ExtFOp::create(emit, loc, wide, y));
+  Value wideX = arith::ExtFOp::create(emit, loc, wide, x);
+  Value wideY = arith::ExtFOp::create(emit, loc, wide, y);
+  Value result = pow64(f, wideX, wideY);
   return arith::TruncFOp::create(emit, loc, x.getType(), result);
 }
 
