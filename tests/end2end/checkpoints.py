@@ -129,7 +129,9 @@ def full_file_system(ltc, artifact, folder):
     """A real one, where this user may mount."""
     place = os.path.join(folder, "disk")
     os.mkdir(place)
-    script = ('mount -t tmpfs -o size=1500k none "$0" || exit 77; '
+    # Room for the run's copy of the artifact and for one checkpoint.
+    size = os.path.getsize(artifact) + 1_700_000
+    script = (f'mount -t tmpfs -o size={size} none "$0" || exit 77; '
               '"$@"; code=$?; ls "$0"/run/checkpoints; exit $code')
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", script, place]
