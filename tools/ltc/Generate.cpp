@@ -161,8 +161,8 @@ void addSampling(CLI::App &command, SampleOptions &sample) {
       ->capture_default_str();
   command
       .add_option("--repetition-penalty", sample.repetition,
-                  "over 1: tokens that are in the text already become less "
-                  "probable, also at temperature 0")
+                  "over 1: tokens that the text has already become less "
+                  "probable")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command.add_option("--seed", sample.seed, "of the drawing")
@@ -199,8 +199,8 @@ void addGenerate(CLI::App &app) {
       command->add_option("--prompt", job->prompt, "the text to continue");
   command
       ->add_option("--prompts", job->file,
-                   "a file of texts to continue: one a line; of a *.jsonl, "
-                   "\"prompt\" of each line's object")
+                   "a file of texts to continue, one a line; *.jsonl: each "
+                   "line's \"prompt\"")
       ->excludes(prompt);
   command
       ->add_option("--max-tokens,--tokens", job->options.tokens,
