@@ -97,6 +97,8 @@ struct Stmt {
     State,   ///< state names: type init value
     Project, ///< project weight = value
     Evaluate, ///< evaluate with value
+    FileTensor, ///< file name[dims] as external
+    Export,   ///< export name = value
   } kind = Assign;
   Place place;
   std::string name, text;
@@ -119,7 +121,7 @@ struct Stmt {
   std::vector<InputDecl> inputs;
   struct ParamDecl {
     std::vector<DimSpec> dims;
-    ExprPtr condition, init;
+    ExprPtr condition, init, import;
     std::string role, external;
     std::optional<bool> decays;
   } param;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The library's texts give PyTorch's numbers (golden/make.py), by the
 // interpreter in float64.
-#include "frontend/graph/TestProgram.h"
+#include "frontend/graph/TestGolden.h"
 
 using namespace ltc;
 using namespace ltc::graph;
@@ -15,23 +15,15 @@ constexpr double kClose = 2e-6;
 
 void expectModel(const std::string &name, Request request,
                  double smoothing = 0) {
-  request.losses.push_back(loss("z_loss", 1e-4));
+  nlohmann::json want = golden("golden/golden.json", name);
+  askForLosses(request, want);
   TestProgram program(request);
   ASSERT_TRUE(program.built.module);
-  program.fill();
+  fillGolden(program, want);
   program.values["loss.cross_entropy.label_smoothing"] =
       HostTensor::scalar(smoothing);
-  addBatch(program);
-  nlohmann::json want = golden("golden/golden.json", name);
-  auto sums = program.call("loss");
-  for (const char *term : {"cross_entropy", "z_loss"}) {
-    double value = want.at(term);
-    EXPECT_NEAR(sums[term].data.at(0), value, kClose * std::abs(value)) << term;
-  }
-  program.values["class position"] = HostTensor::scalar(5);
-  auto logits = program.call("predict")["logits"];
-  for (size_t i = 0; i < want["logits"].size(); ++i)
-    EXPECT_NEAR(logits.data.at(i), want["logits"][i].get<double>(), kClose);
+  expectTerms(program.call("loss"), want, kClose);
+  expectLogits(program, want, kClose);
 }
 
 TEST(Golden, llama) { expectModel("llama", request("llama", tinyLlama())); }

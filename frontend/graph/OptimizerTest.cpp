@@ -220,14 +220,23 @@ TEST(Optimizer, scheduleFreeAndItsMean) {
           use("constant", {{"peak", "0.02"}, {"warmup", "5"}},
               "train.schedule")));
 }
-TEST(Optimizer, aProjectionKeepsRowsAtLengthOne) {
-  std::ifstream in("../../tests/language/normalised.ltc");
+/// Those that are no library's: tests/language/NAME.ltc.
+struct OptimizerText : testing::TestWithParam<const char *> {};
+
+TEST_P(OptimizerText, takesTwentySteps) {
+  std::string name = GetParam();
+  std::ifstream in("../../tests/language/" + name + ".ltc");
   std::stringstream text;
   text << in.rdbuf();
-  Request ask = toy(use("normalised", {}, "train.o"), cosine());
-  ask.texts.push_back({"normalised.ltc", text.str()});
-  expectTwentySteps("normalised", ask);
+  Request ask = toy(use(name, {}, "train.o"), cosine());
+  ask.texts.push_back({name + ".ltc", text.str()});
+  expectTwentySteps(name, ask);
 }
+INSTANTIATE_TEST_SUITE_P(Texts, OptimizerText,
+                         testing::Values("normalised", "cautious_adamw"),
+                         [](const auto &info) {
+                           return std::string(info.param);
+                         });
 
 void expectRates(const std::string &name, TextUse schedule) {
   Stand stand(toy(use("sgd", {}, "train.o"), schedule));

@@ -65,6 +65,10 @@ StmtPtr Parser::statement() {
   }
   if (is("project") && peek(1).kind == Token::Name)
     return projection();
+  if (is("file") && peek(1).kind == Token::Name)
+    return fileTensor();
+  if (is("export") && peek(1).kind == Token::Name)
+    return exported();
   if (is("evaluate") && is("with", 1)) {
     take();
     take();
@@ -81,6 +85,26 @@ StmtPtr Parser::projection() {
   if (!accept("weight"))
     refuse(peek().place, "only the weight is projected: project weight = ...");
   expect("=", "after 'project weight'");
+  stmt->value = expression();
+  endStatement();
+  return stmt;
+}
+
+/// file raw[(heads pair two), d] as "wq.weight"
+StmtPtr Parser::fileTensor() {
+  StmtPtr stmt = make(Stmt::FileTensor, take().place);
+  stmt->name = take().text;
+  stmt->param.dims = dims();
+  expect("as", "and the tensor's name in files");
+  stmt->param.external = expectString("the tensor's name in files");
+  endStatement();
+  return stmt;
+}
+
+StmtPtr Parser::exported() {
+  StmtPtr stmt = make(Stmt::Export, take().place);
+  stmt->name = take().text;
+  expect("=", "after the name of a file's tensor");
   stmt->value = expression();
   endStatement();
   return stmt;
@@ -153,6 +177,8 @@ StmtPtr Parser::param() {
       stmt->param.role = expectName("a role").text;
     else if (accept("as"))
       stmt->param.external = expectString("the parameter's name in files");
+    else if (accept("import"))
+      stmt->param.import = expression();
     else if (accept("decays"))
       stmt->param.decays = true;
     else if (is("no") && is("decay", 1)) {
@@ -160,8 +186,8 @@ StmtPtr Parser::param() {
       take();
       stmt->param.decays = false;
     } else
-      refuse(peek().place, "expected if, init, role, as, decays or no decay "
-                           "after a parameter, found " +
+      refuse(peek().place, "expected if, init, role, as, import, decays or no "
+                           "decay after a parameter, found " +
                                shown(peek()));
   }
   endStatement();
@@ -200,11 +226,26 @@ void Parser::unknownStatement() {
   const Token &word = peek();
   if (word.text == "adapter")
     later(word.place, "an adapter", 14);
-  if (word.text == "import" || word.text == "export")
-    later(word.place, "an " + word.text + " expression", 3);
+  if (word.text == "import")
+    refuse(word.place, "an import stands behind its parameter: param w[..] "
+                       "import ...");
   refuse(word.place, "expected a statement (name = ..., param, input, dim, "
-                     "block, for, if, assert, term, state or return), found " +
+                     "file, block, for, if, assert, term, state or return), "
+                     "found " +
                          shown(word) + " " + shown(peek(1)));
+}
+
+/// skips[layers - 1 - i] = ..: brackets that name no dimensions, for which
+/// `refusal` says why.
+ExprPtr Parser::element(const Refusal &refusal) {
+  try {
+    take();
+    ExprPtr number = expression();
+    expect("]", "after the number of a collected value");
+    return number;
+  } catch (const Refusal &) {
+    throw refusal;
+  }
 }
 
 /// name [..] (, name [..])* = ..., as opposed to an expression.
@@ -220,9 +261,9 @@ StmtPtr Parser::assignment() {
       size_t before = at;
       try {
         target.dims = dims();
-      } catch (const Refusal &) {
+      } catch (const Refusal &refusal) {
         at = before;
-        later(target.place, "a value collected over a loop", 6);
+        target.element = element(refusal);
       }
     }
     stmt->targets.push_back(std::move(target));

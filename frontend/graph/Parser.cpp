@@ -28,8 +28,19 @@ void Parser::topLevel(File &file) {
     return file.functions.push_back(function(Function::Plain));
   if (is("block"))
     return file.functions.push_back(function(Function::Block));
-  if (is("model"))
-    return file.functions.push_back(model());
+  if (is("model")) {
+    std::shared_ptr<Function> text = model();
+    // Its functions are the whole file's too, and stand before what calls them.
+    auto isFunction = [](const StmtPtr &stmt) {
+      return stmt->kind == Stmt::Block &&
+             stmt->function->kind == Function::Plain;
+    };
+    std::stable_partition(text->body.begin(), text->body.end(), isFunction);
+    for (const StmtPtr &stmt : text->body)
+      if (isFunction(stmt))
+        file.functions.push_back(stmt->function);
+    return file.functions.push_back(text);
+  }
   if (is("loss"))
     return file.functions.push_back(function(Function::Loss));
   if (is("optimizer"))
@@ -38,8 +49,6 @@ void Parser::topLevel(File &file) {
     return file.functions.push_back(function(Function::Schedule));
   if (is("adapter"))
     later(first.place, "an adapter", 14);
-  if (is("import") || is("export"))
-    later(first.place, "an " + first.text + " expression", 3);
   refuse(first.place, "expected model, block, function, loss, optimizer, "
                       "schedule or use, found " +
                           shown(first));

@@ -97,10 +97,13 @@ private:
   StmtPtr param();
   StmtPtr conditional();
   StmtPtr projection();
+  StmtPtr fileTensor();
+  StmtPtr exported();
   StmtPtr loop();
   StmtPtr term();
   StmtPtr states();
   StmtPtr assignment();
+  ExprPtr element(const Refusal &refusal);
   [[noreturn]] void unknownStatement();
 
   // Expressions.

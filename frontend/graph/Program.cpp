@@ -177,31 +177,34 @@ void Program::buildLoss() {
   FuncTrace trace(emit, *module, "loss", model->place, false);
   function = &trace;
   tracer.begin(trace);
-  std::vector<const LossUse *> ofModel; // names of terms, not of losses
+  std::vector<const LossUse *> named; // terms by name, not losses
+  for (const LossUse &use : request.losses)
+    if (!library.losses.count(use.name))
+      named.push_back(&use);
+  auto enterNamed = [&](const Term &term, const Place &place) {
+    auto found = llvm::find_if(named, [&](const LossUse *use) {
+      return use->name == term.name && use->settings.empty();
+    });
+    const LossUse *use = found == named.end() ? nullptr : *found;
+    enterTerm(term, use, use ? use->place : place);
+    llvm::erase(named, use);
+  };
   for (const LossUse &use : request.losses) {
-    busy = &use;
-    if (!library.losses.count(use.name)) {
-      ofModel.push_back(&use);
+    if (!library.losses.count(use.name))
       continue;
-    }
+    busy = &use;
     const Function &loss = text(library.losses, use, "loss");
     auto settings = scalarSettings(use, loss);
     for (Term &term : tracer.traceLoss(loss, settings))
-      enterTerm(term, term.name == use.name ? &use : nullptr, use.place);
+      term.name == use.name ? enterTerm(term, &use, use.place)
+                            : enterNamed(term, use.place);
   }
-  for (const Term &term : tracer.modelTerms) {
-    auto named = llvm::find_if(ofModel, [&](const LossUse *use) {
-      return use->name == term.name && use->settings.empty();
-    });
-    const LossUse *use = named == ofModel.end() ? nullptr : *named;
-    enterTerm(term, use, use ? use->place : model->place);
-    llvm::erase(ofModel, use);
-  }
-  for (const LossUse *use : ofModel) {
+  for (const Term &term : tracer.modelTerms)
+    enterNamed(term, model->place);
+  for (const LossUse *use : named) {
     busy = use;
     (void)text(library.losses, *use, // refuses
-               tracer.modelTerms.empty() ? "loss"
-                                         : "loss or term of the model");
+               terms.empty() ? "loss" : "loss or term");
   }
   if (llvm::all_of(termWeights, [](auto &key) { return key.empty(); }))
     refuse(request.model.place,
@@ -220,6 +223,7 @@ void Program::buildPredict() {
   Tracer single(library, emit, *module);
   single.settings = tracer.settings;
   single.model = model;
+  single.columns = request.columns;
   single.symbolPrefix = "predict.";
   single.dropsTerms = true;
   single.fixedDims = {{"b", 1}, {"t", request.length}};
@@ -228,9 +232,12 @@ void Program::buildPredict() {
   single.begin(trace);
   busy = &request.model;
   Value value = single.applyModel(*model);
+  // Of several values the first is what generation reads.
+  if (auto *several = std::get_if<std::vector<Value>>(&value.is))
+    value = Value(several->front());
   if (!value.node())
     refuse(model->place, "the model '" + model->name +
-                             "' must return one tensor of logits");
+                             "' must return a tensor of logits first");
   NodePtr logits = std::get<NodePtr>(value.is);
   Dim *b = single.dimNamed("b", 1), *t = single.dimNamed("t", request.length);
   if (logits->dims.size() != 3 || logits->dims[0] != b || logits->dims[1] != t)
@@ -308,7 +315,13 @@ void Program::checkUses() {
   bool hasTerms =
       known != library.models.end() && statesTerms(known->second->body);
   for (const LossUse &loss : request.losses)
-    if (!hasTerms || library.losses.count(loss.name)) // else a model's term?
+    if (auto found = library.losses.find(loss.name);
+        found != library.losses.end())
+      hasTerms |= 1 < llvm::count_if(found->second->body, [](auto &statement) {
+                    return statement->kind == Stmt::Term;
+                  });
+  for (const LossUse &loss : request.losses)
+    if (!hasTerms || library.losses.count(loss.name)) // else a term's name?
       check(library.losses, loss, "loss");
   check(library.optimizers, request.optimizer, "optimizer");
   check(library.schedules, request.schedule, "schedule");
@@ -325,6 +338,7 @@ void Program::buildAll() {
   busy = &request.model;
   model = &text(library.models, request.model, "architecture");
   tracer.model = model;
+  tracer.columns = request.columns;
   tracer.settings =
       tracer.readSettings(*model, given(request.model, *model), nullptr);
   buildLoss();

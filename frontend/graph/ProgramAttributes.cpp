@@ -69,6 +69,29 @@ std::string Program::configJson() {
   return "";
 }
 
+/// Where a parameter's elements lie in files: per file its name, shape and
+/// moves, each [from, to, then size, from and to of each digit].
+static ArrayAttr filesOf(const Parameter &parameter, Builder &builder) {
+  SmallVector<Attribute> files;
+  for (const FileTensor &file : parameter.files) {
+    SmallVector<Attribute> moves;
+    for (const Move &move : parameter.import.moves) {
+      if (move.source != file.name)
+        continue;
+      SmallVector<int64_t> numbers = {move.from, move.to};
+      for (const Digit &digit : move.digits)
+        numbers.append({digit.size, digit.from, digit.to});
+      moves.push_back(builder.getDenseI64ArrayAttr(numbers));
+    }
+    files.push_back(builder.getDictionaryAttr(
+        {builder.getNamedAttr("name", builder.getStringAttr(file.name)),
+         builder.getNamedAttr("shape",
+                              builder.getDenseI64ArrayAttr(file.shape())),
+         builder.getNamedAttr("moves", builder.getArrayAttr(moves))}));
+  }
+  return builder.getArrayAttr(files);
+}
+
 void Program::setAttributes() {
   auto text = [&](const std::string &value) {
     return Attribute(builder.getStringAttr(value));
@@ -98,6 +121,7 @@ void Program::setAttributes() {
          {"decays", builder.getBoolAttr(parameter.decays)},
          {"group", builder.getI64IntegerAttr(group)},
          {"init", text(parameter.init)},
+         {"files", filesOf(parameter, builder)},
          {"line", text(lineOf(parameter.place))}}));
   }
   for (auto [g, group] : llvm::enumerate(groups)) {

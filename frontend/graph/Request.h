@@ -43,6 +43,8 @@ struct Request {
   ScalarSetting guard;               ///< a step whose norm is not below is void
   int64_t microBatch = 1, length = 1;
   std::string precision = "fp32"; ///< policy: fp32 or bf16
+  /// Inputs that the data gives, [b, t] each; empty: any may be declared.
+  std::vector<std::string> columns;
 };
 
 /// The module of stage "model": @loss, @predict, @apply, @init and blocks,

@@ -374,6 +374,7 @@ Tracer::BlockTrace &Tracer::traceBlock(const Function &block,
   llvm::SaveAndRestore unmarked(emit.float32, false);
   FuncTrace callee(emit, module, trace.symbol, block.place, true);
   FuncTrace *caller = current;
+  llvm::SaveAndRestore around(aroundBlock, const_cast<const Scope *>(&outer));
   auto outerImports = std::move(imported);
   imported.clear();
   current = &callee;
@@ -395,6 +396,7 @@ Tracer::BlockTrace &Tracer::traceBlock(const Function &block,
   auto result = run(block.body, scope);
   if (!result)
     refuse(block.place, "the block '" + block.name + "' returns nothing");
+  checkFiles(scope);
   std::vector<Value> values =
       std::holds_alternative<std::vector<Value>>(result->is)
           ? std::get<std::vector<Value>>(result->is)
@@ -437,17 +439,6 @@ Value Tracer::blockArgument(Value value, const ParameterDecl &decl,
   return Value{emit.materialise(emit.cast(number, Type::F32, place))};
 }
 
-static std::string knownText(const Value &value) {
-  if (value.number()) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%.17g", std::get<double>(value.is));
-    return text;
-  }
-  if (value.truth())
-    return std::get<bool>(value.is) ? "true" : "false";
-  return value.text() ? std::get<std::string>(value.is) : "none";
-}
-
 Value Tracer::callBlock(const Function &block, const Expr &call, Scope &scope) {
   if (tracing)
     refuse(call.place, "a block calls no other block");
@@ -478,6 +469,7 @@ Value Tracer::callBlock(const Function &block, const Expr &call, Scope &scope) {
   BlockTrace &trace = found == blockTraces.end()
                           ? traceBlock(block, key, arguments, scope, call.place)
                           : found->second;
+  checkKnown(trace, block.name, scope, call.place);
   auto callee = cast<func::FuncOp>(module.lookupSymbol(trace.symbol));
   // The callee's arguments in order: values, then parameters and captures as
   // its body first read them.
@@ -493,11 +485,12 @@ Value Tracer::callBlock(const Function &block, const Expr &call, Scope &scope) {
     if (kind == "parameter") {
       Parameter real = trace.parameters[parameter++];
       real.name = prefix + substitute(real.name, scope, real.ranges);
+      nameFiles(real, prefix, scope);
       made.names.push_back(real.name);
       operands.push_back(parameterArgument(real)->value);
       continue;
     }
-    Value *value = lookup(trace.captures[capture++], scope);
+    Value *value = lookup(trace.captures[capture++].first, scope);
     operands.push_back(std::get<NodePtr>(value->is)->value);
   }
   calls.push_back(made);

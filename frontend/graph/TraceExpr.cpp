@@ -54,7 +54,13 @@ Value Tracer::evaluate(const Expr &expr, Scope &scope) {
 }
 
 Value Tracer::evaluateName(const Expr &expr, Scope &scope) {
-  if (Value *value = lookup(expr.name, scope)) {
+  Scope *owner = nullptr;
+  if (Value *value = lookup(expr.name, scope, &owner)) {
+    if (value->collected())
+      refuse(expr.place, "'" + expr.name + "' is collected over a loop: read "
+                             "one of its values, " +
+                             expr.name + "[i]");
+    noteKnown(expr.name, *value, owner);
     if (!value->node())
       return *value;
     return Value{import(expr.name, std::get<NodePtr>(value->is))};
@@ -376,6 +382,10 @@ Value Tracer::evaluateBracket(const Expr &expr, Scope &scope) {
       return Value{double(dim->size)};
     return Value{emit.index(dim, expr.place)};
   }
+  if (Value *named = base.kind == Expr::Name ? lookup(base.name, scope)
+                                             : nullptr;
+      named && named->collected())
+    return collectedValue(expr, *named->collected(), scope);
   NodePtr value = node(evaluate(base, scope), expr.place);
   for (const BracketItem &item : expr.brackets) {
     if (item.kind == BracketItem::Rest)
@@ -403,10 +413,9 @@ Value Tracer::evaluateBracket(const Expr &expr, Scope &scope) {
                      lookupDim(item.value->name, scope) &&
                      contains(value->dims, lookupDim(item.value->name, scope));
     if (!dimension)
-      refuse(item.place, "a value collected over a loop (rule 6 of the graph "
-                         "language) is not available in this version of ltc, "
-                         "and no dimension of " +
-                             show(value) + " is meant");
+      refuse(item.place, "no dimension of " + show(value) +
+                             " is meant, and '" + base.name +
+                             "' is not collected over a loop");
   }
   return Value{value};
 }

@@ -3,6 +3,7 @@
 // blocks: TraceCall.cpp.
 #include "frontend/graph/Tracer.h"
 #include "runtime/schema/Schema.h"
+#include "llvm/ADT/StringExtras.h"
 #include <cmath>
 
 using namespace mlir;
@@ -54,7 +55,7 @@ void FuncTrace::finish(ArrayRef<NodePtr> results,
       function.setResultAttr(n, "ltc.bind", bind);
 }
 
-std::vector<int64_t> Parameter::fileShape() const {
+static std::vector<int64_t> shapeOf(const std::vector<Dims> &entries) {
   std::vector<int64_t> shape;
   for (const Dims &entry : entries) {
     int64_t size = 1;
@@ -63,6 +64,14 @@ std::vector<int64_t> Parameter::fileShape() const {
     shape.push_back(size);
   }
   return shape;
+}
+std::vector<int64_t> Parameter::fileShape() const { return shapeOf(entries); }
+std::vector<int64_t> FileTensor::shape() const { return shapeOf(entries); }
+Dims FileTensor::dims() const {
+  Dims all;
+  for (const Dims &entry : entries)
+    all.insert(all.end(), entry.begin(), entry.end());
+  return all;
 }
 int64_t Parameter::elements() const {
   int64_t count = 1;
@@ -236,12 +245,15 @@ Value *Tracer::lookup(const std::string &name, Scope &scope, Scope **owner) {
 }
 
 /// A tensor of another function enters this one as an argument.
-NodePtr Tracer::import(const std::string &name, NodePtr node) {
+bool Tracer::isForeign(const NodePtr &node) const {
   if (node->kind != Node::Leaf || !tracing || !node->value)
-    return node;
-  auto owner =
-      node->value.getParentRegion()->getParentOfType<func::FuncOp>();
-  if (owner == current->function)
+    return false;
+  Region *region = node->value.getParentRegion();
+  return region->getParentOfType<func::FuncOp>() != current->function;
+}
+
+NodePtr Tracer::import(const std::string &name, NodePtr node) {
+  if (!isForeign(node))
     return node;
   staysInBlock(node->dims, node->place);
   NodePtr &known = imported[name];
@@ -250,7 +262,7 @@ NodePtr Tracer::import(const std::string &name, NodePtr node) {
     known->parameter = node->parameter;
     known->entries = node->entries;
     known->name = node->name;
-    tracing->captures.push_back(name);
+    tracing->captures.push_back({name, node->dims});
     tracing->order.push_back("capture");
   }
   return known;
@@ -323,12 +335,15 @@ std::optional<Value> Tracer::run(const Stmt &stmt, Scope &scope) {
       refuse(stmt.value->place, "a loop of " + numberText(count) +
                                     " turns; it must be a whole number from "
                                     "0 to 4096");
+    bool outermost = scope.loops.insert(stmt.name).second;
     for (int64_t i = 0; i < int64_t(count); ++i) {
       scope.names[stmt.name] = Value{double(i)};
       if (auto result = run(stmt.body, scope))
         return result;
     }
     scope.names.erase(stmt.name);
+    if (outermost)
+      scope.loops.erase(stmt.name);
     return std::nullopt;
   }
   case Stmt::If: {
@@ -376,6 +391,12 @@ std::optional<Value> Tracer::run(const Stmt &stmt, Scope &scope) {
                              ? "a state stands in an optimizer's clause"
                              : "'evaluate with' stands in an optimizer's "
                                "clause");
+    return std::nullopt;
+  case Stmt::FileTensor:
+    declareFile(stmt, scope);
+    return std::nullopt;
+  case Stmt::Export:
+    checkExport(stmt, scope);
     return std::nullopt;
   case Stmt::Project: // runs when the clause is done
     if (!scope.clause)
@@ -452,19 +473,10 @@ void Tracer::settle(NodePtr &node, bool allowed) {
   node = emit.materialise(node);
 }
 
-/// skips[i] = x, with i a loop's index, would collect.
-void Tracer::collectsNothing(const Stmt::Target &target, Scope &scope) {
-  for (const DimSpec &spec : *target.dims) {
-    Value *value = spec.kind == DimSpec::Name && !lookupDim(spec.name, scope)
-                       ? lookup(spec.name, scope)
-                       : nullptr;
-    if (value && value->number())
-      refuse(spec.place, "a value collected over a loop (rule 6 of the graph "
-                         "language) is not available in this version of ltc");
-  }
-}
-
 void Tracer::assignTo(const Stmt::Target &target, Value value, Scope &scope) {
+  Expr index;
+  if (const Expr *element = elementOf(target, scope, index))
+    return collect(target, *element, std::move(value), scope);
   if (target.dims && !value.node())
     refuse(target.place, "'" + target.name + "' is one number: it has no "
                                              "dimensions");
@@ -473,7 +485,6 @@ void Tracer::assignTo(const Stmt::Target &target, Value value, Scope &scope) {
     // Scalars stay lazy: they are computed where they meet a tensor.
     bool scalar = node->dims.empty() && node->type == Type::F64;
     if (target.dims) {
-      collectsNothing(target, scope);
       Dims order;
       bool rest = false;
       for (const DimSpec &spec : *target.dims) {
@@ -555,12 +566,16 @@ void Tracer::declareInput(const Stmt &stmt, Scope &scope) {
     static const std::map<std::string, Type> kinds = {
         {"token", Type::I32},    {"position", Type::I32},
         {"document", Type::I32}, {"label", Type::I32},
-        {"labels", Type::I32},   {"mask", Type::F32}};
+        {"labels", Type::I32},   {"mask", Type::F32},
+        {"number", Type::F32}};
     auto kind = kinds.find(decl.kind);
     if (kind == kinds.end())
-      refuse(decl.place, "an input is a token, position, document, label or "
-                         "mask, not '" +
+      refuse(decl.place, "an input is a token, position, document, label, mask "
+                         "or number, not '" +
                              decl.kind + "'");
+    if (!columns.empty() && !llvm::is_contained(columns, decl.name))
+      refuse(decl.place, "the data has no column '" + decl.name +
+                             "'; it gives " + llvm::join(columns, ", "));
     Dims dims;
     for (const DimSpec &spec : decl.dims)
       for (Dim *dim : inner(spec, scope, false))
@@ -621,6 +636,10 @@ void Tracer::declareParam(const Stmt &stmt, Scope &scope) {
     else if (init->name != "ones" && init->name != "zeros")
       refuse(init->place, "a parameter starts as normal(std), ones or zeros");
   }
+  if (!tracing)
+    parameter.name = substitute(parameter.name, scope, parameter.ranges);
+  if (stmt.param.import)
+    readImport(parameter, stmt, scope);
   NodePtr node;
   if (tracing) {
     // Of a block: its caller names the real parameter.
@@ -628,7 +647,6 @@ void Tracer::declareParam(const Stmt &stmt, Scope &scope) {
     tracing->parameters.push_back(parameter);
     tracing->order.push_back("parameter");
   } else {
-    parameter.name = substitute(parameter.name, scope, parameter.ranges);
     node = parameterArgument(parameter);
   }
   node = std::make_shared<Node>(*node);
@@ -763,7 +781,8 @@ NodePtr Tracer::node(const Value &value, const Place &place) {
                     std::string(value.truth()  ? "condition on settings"
                                 : value.text() ? "word"
                                 : value.none() ? "'none'"
-                                               : "list"));
+                                               : "list of values: write "
+                                                 "first, second = ..."));
 }
 
 Value Tracer::applyModel(const Function &model) {
@@ -775,11 +794,17 @@ Value Tracer::applyModel(const Function &model) {
   auto result = run(model.body, scope);
   if (!result)
     refuse(model.place, "the model '" + model.name + "' returns nothing");
-  if (result->node()) {
-    NodePtr out = std::get<NodePtr>(result->is);
+  checkFiles(scope);
+  auto settled = [&](Value &value) {
+    if (!value.node())
+      return;
+    NodePtr out = std::get<NodePtr>(value.is);
     settle(out, false);
-    result = Value{out};
-  }
+    value = Value{out};
+  };
+  settled(*result);
+  if (auto *several = std::get_if<std::vector<Value>>(&result->is))
+    llvm::for_each(*several, settled);
   applied = result;
   return *result;
 }

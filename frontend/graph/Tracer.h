@@ -5,6 +5,7 @@
 #pragma once
 #include "frontend/graph/Emit.h"
 #include "frontend/graph/Lexer.h"
+#include "frontend/graph/Moves.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include <functional>
 #include <map>
@@ -32,6 +33,15 @@ private:
   std::vector<NodePtr> arguments;
 };
 
+/// A tensor of weight files that is not a parameter as it is.
+struct FileTensor {
+  std::string name;
+  std::vector<Dims> entries; ///< a group is several
+  Place place;
+  Dims dims() const;
+  std::vector<int64_t> shape() const; ///< the file's
+};
+
 /// A parameter of the model, as files know it.
 struct Parameter {
   std::string name;          ///< external
@@ -43,6 +53,9 @@ struct Parameter {
   double scale = 0;          ///< of normal
   Dims ranges;               ///< leading ones that the name ranges over
   Place place;
+  /// Where its elements lie in files, if not in a tensor of its own name.
+  Moved import;
+  std::vector<FileTensor> files; ///< that `import` reads, by name
   std::vector<int64_t> fileShape() const;
   int64_t elements() const;
 };
@@ -69,6 +82,7 @@ public:
   // What a program sets before it traces.
   std::map<std::string, int64_t> fixedDims; ///< b, t and their sizes
   std::map<std::string, Value> settings;    ///< of the model
+  std::vector<std::string> columns; ///< of the data; empty: any
 
   /// A text's settings from given values and defaults, in order of
   /// declaration. `scalar` makes the value of a number that may change.
@@ -142,11 +156,16 @@ private:
     const Function *function = nullptr;
     std::map<std::string, std::shared_ptr<Function>> blocks;
     std::vector<Term> *terms = nullptr;
+    std::set<std::string> loops; ///< indices of the loops around
+    std::map<std::string, FileTensor> files;
+    std::map<std::string, std::string> imports; ///< parameters: text's, name
   };
   struct BlockTrace {
     std::string symbol;
     std::vector<Parameter> parameters; ///< names with {i} in place
-    std::vector<std::string> captures; ///< names read from outside
+    /// Tensors read from outside: name and dimensions.
+    std::vector<std::pair<std::string, Dims>> captures;
+    std::map<std::string, std::string> known; ///< numbers and words, shown
     std::vector<std::string> order;    ///< "parameter" or "capture", as read
     std::vector<Dims> results;
     std::vector<Type> types;
@@ -160,7 +179,11 @@ private:
   std::optional<Value> run(const Stmt &stmt, Scope &scope);
   void assign(const Stmt &stmt, Scope &scope);
   void assignTo(const Stmt::Target &target, Value value, Scope &scope);
-  void collectsNothing(const Stmt::Target &target, Scope &scope);
+  const Expr *elementOf(const Stmt::Target &target, Scope &scope, Expr &index);
+  void collect(const Stmt::Target &target, const Expr &element, Value value,
+               Scope &scope);
+  Value collectedValue(const Expr &expr, const Collected &items, Scope &scope);
+  int64_t elementNumber(const Expr &expr, Scope &scope);
   std::string valuesIn(const Expr &expr, Scope &scope);
   void declareParam(const Stmt &stmt, Scope &scope);
   void declareDim(const Stmt &stmt, Scope &scope);
@@ -168,6 +191,23 @@ private:
   void declareTerm(const Stmt &stmt, Scope &scope);
   void addTerm(std::vector<Term> &terms, Term term, const Place &place);
   void readRanges(Parameter &parameter, const Stmt &stmt);
+  void declareFile(const Stmt &stmt, Scope &scope);
+  void readImport(Parameter &parameter, const Stmt &stmt, Scope &scope);
+  void checkExport(const Stmt &stmt, Scope &scope);
+  void checkFiles(Scope &scope);
+  /// What `expr` makes of the tensors `named`, by moves alone.
+  struct Source {
+    std::string name;
+    Dims dims;
+    Moved moved;
+  };
+  Moved movedBy(const Expr &expr, const Dims &order,
+                const std::vector<Source> &named, Scope &scope);
+  NodePtr arranged(NodePtr made, const Dims &order, const Place &place);
+  NodePtr concatenated(const std::vector<Value> &parts, const Dims &order,
+                       const Place &place);
+  Parameter *declaredAs(const std::string &name);
+  void nameFiles(Parameter &parameter, const std::string &prefix, Scope &scope);
 
   // Expressions.
   Value evaluate(const Expr &expr, Scope &scope);
@@ -230,6 +270,11 @@ private:
 
   Value *lookup(const std::string &name, Scope &scope, Scope **owner = nullptr);
   NodePtr import(const std::string &name, NodePtr node);
+  bool isForeign(const NodePtr &node) const;
+  void noteKnown(const std::string &name, const Value &value,
+                 const Scope *owner);
+  void checkKnown(const BlockTrace &trace, const std::string &block,
+                  Scope &scope, const Place &place);
   NodePtr parameterArgument(const Parameter &parameter);
   /// Loop indices and settings for {names}, but for dimensions of `ranges`.
   std::string substitute(std::string text, Scope &scope,
@@ -243,11 +288,15 @@ private:
   /// Ragged dimensions by the choice (an address) and the owner.
   std::map<std::pair<const void *, Dim *>, std::unique_ptr<Dim>> raggedDims;
   BlockTrace *tracing = nullptr;     ///< the block under construction
+  const Scope *aroundBlock = nullptr;
   FuncTrace *current = nullptr;
   std::map<std::string, NodePtr> imported; ///< of the block being traced
   std::optional<Value> applied;            ///< the model's value
   int depth = 0;
 };
+
+/// A number, condition or word as it is written; "none".
+std::string knownText(const Value &value);
 
 /// The nearest of `names` to a misspelt one, or "".
 std::string nearestName(const std::string &name,

@@ -6,6 +6,7 @@
 #include "frontend/graph/Ast.h"
 #include "mlir/IR/Value.h"
 #include "llvm/ADT/SmallVector.h"
+#include <map>
 #include <memory>
 #include <variant>
 
@@ -64,14 +65,22 @@ struct Node {
 };
 
 struct None {};
+struct Value;
+/// skips[i] = x: values by number. Only its name holds it.
+using Collected = std::map<int64_t, Value>;
 struct Value {
-  std::variant<None, double, bool, std::string, NodePtr, std::vector<Value>>
+  std::variant<None, double, bool, std::string, NodePtr, std::vector<Value>,
+               std::shared_ptr<Collected>>
       is;
   bool number() const { return std::holds_alternative<double>(is); }
   bool node() const { return std::holds_alternative<NodePtr>(is); }
   bool none() const { return std::holds_alternative<None>(is); }
   bool truth() const { return std::holds_alternative<bool>(is); }
   bool text() const { return std::holds_alternative<std::string>(is); }
+  Collected *collected() const {
+    auto *items = std::get_if<std::shared_ptr<Collected>>(&is);
+    return items ? items->get() : nullptr;
+  }
 };
 
 /// `h[b = 8, t = 256, d = 512]`

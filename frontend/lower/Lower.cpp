@@ -149,6 +149,8 @@ graph::Request makeRequest(const spec::Spec &spec,
   request.microBatch = spec.microBatch;
   request.length = spec.length;
   request.precision = spec.precision;
+  // What the packer makes of every source (runtime/data).
+  request.columns = {"tokens", "labels", "position", "document", "mask"};
   return request;
 }
 

@@ -3,33 +3,13 @@
 // Routing.td.
 #include "ir/interfaces/Points.h"
 #include "ir/ops/Build.h"
+#include "ir/ops/Labels.h"
 
 using namespace mlir;
 using namespace ltc;
 
-using Sizes = llvm::MapVector<int64_t, int64_t>; ///< by label
-
-static LogicalResult addLabels(ltc::GroupedContractOp op, Value value,
-                               ArrayRef<int64_t> labels, Sizes &sizes) {
-  ArrayRef<int64_t> shape = ltc::shapeOf(value);
-  llvm::DenseSet<int64_t> seen;
-  if (labels.size() != shape.size())
-    return op.emitOpError("(C1) expects one label per dimension of ")
-           << value.getType();
-  for (auto [label, size] : llvm::zip(labels, shape)) {
-    if (!seen.insert(label).second)
-      return op.emitOpError("(C1) expects distinct labels, but ")
-             << label << " repeats";
-    auto known = sizes.insert({label, size}).first;
-    if (known->second != size)
-      return op.emitOpError("(C2) expects equal sizes for label ")
-             << label << ", but they are " << known->second << " and " << size;
-  }
-  return success();
-}
-
 LogicalResult ltc::GroupedContractOp::verify() {
-  Sizes sizes;
+  LabelSizes sizes;
   if (failed(addLabels(*this, getLhs(), getLhsDims(), sizes)) ||
       failed(addLabels(*this, getRhs(), getRhsDims(), sizes)) ||
       failed(addLabels(*this, getOutput(), getOutDims(), sizes)))
@@ -92,7 +72,7 @@ Factors GroupedContractOp::factors() {
 
 /// Each row meets one group.
 double GroupedContractOp::flops() {
-  Sizes sizes;
+  LabelSizes sizes;
   double points = 2;
   (void)addLabels(*this, getLhs(), getLhsDims(), sizes);
   (void)addLabels(*this, getRhs(), getRhsDims(), sizes);
@@ -106,7 +86,7 @@ bool GroupedContractOp::cheapToRecompute() { return false; }
 
 std::vector<HostTensor>
 GroupedContractOp::evaluate(ArrayRef<const HostTensor *> in) {
-  Sizes sizes;
+  LabelSizes sizes;
   (void)addLabels(*this, getLhs(), getLhsDims(), sizes);
   (void)addLabels(*this, getRhs(), getRhsDims(), sizes);
   (void)addLabels(*this, getOutput(), getOutDims(), sizes);

@@ -203,6 +203,30 @@ LogicalResult Layout::placeStates(uint64_t groupCount) {
 }
 
 /// A parameter as files know it, or the part of one that has a name there.
+/// The tensors of files that a parameter is made from.
+static void readFiles(DictionaryAttr dict, artifact::ParameterT &parameter) {
+  auto files = dict.getAs<ArrayAttr>("files");
+  for (Attribute entry : files ? files.getValue() : ArrayRef<Attribute>()) {
+    auto row = cast<DictionaryAttr>(entry);
+    auto file = std::make_unique<artifact::FileTensorT>();
+    file->name = textOf(row, "name");
+    llvm::append_range(file->shape, shapeIn(row));
+    for (Attribute listed : row.getAs<ArrayAttr>("moves")) {
+      ArrayRef<int64_t> numbers = cast<DenseI64ArrayAttr>(listed).asArrayRef();
+      auto move = std::make_unique<artifact::MoveT>();
+      move->from = numbers[0];
+      move->to = numbers[1];
+      for (size_t n = 2; n < numbers.size(); n += 3) {
+        move->sizes.push_back(numbers[n]);
+        move->from_steps.push_back(numbers[n + 1]);
+        move->to_steps.push_back(numbers[n + 2]);
+      }
+      file->moves.push_back(std::move(move));
+    }
+    parameter.files.push_back(std::move(file));
+  }
+}
+
 artifact::ParameterT *Layout::addNamed(DictionaryAttr dict, std::string name,
                                        ArrayRef<int64_t> shape, Place place,
                                        int64_t part, int64_t parts) {
@@ -219,6 +243,7 @@ artifact::ParameterT *Layout::addNamed(DictionaryAttr dict, std::string name,
   parameter->line = line;
   if (auto decays = dict.getAs<BoolAttr>("decays"))
     parameter->decays = decays.getValue();
+  readFiles(dict, *parameter);
   parameter->buffer = add(name, BufferClass::parameter);
   bool trained = group >= 0 && group < int64_t(groups.size());
   if (trained) {

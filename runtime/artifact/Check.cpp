@@ -2,6 +2,7 @@
 // What must hold before a program is run: no index or offset of a file that
 // somebody hands us may lead outside its arena.
 #include "runtime/artifact/File.h"
+#include <optional>
 
 namespace ltc {
 using namespace artifact;
@@ -98,6 +99,42 @@ static Result<void> checkScalarBuffer(const ArtifactT &program, uint32_t index,
   return {};
 }
 
+/// Elements of a shape; none where they cannot be counted.
+static std::optional<int64_t> elementsOf(const std::vector<int64_t> &shape) {
+  int64_t count = 1;
+  for (int64_t n : shape)
+    if (n < 0 || __builtin_mul_overflow(count, n, &count))
+      return std::nullopt;
+  return count;
+}
+
+/// A parameter's moves stay in its elements and in those of the files.
+static Result<void> checkFiles(const ParameterT &parameter,
+                               const std::string &who) {
+  auto reaches = [](int64_t from, const std::vector<int64_t> &sizes,
+                    const std::vector<int64_t> &steps, int64_t count) {
+    int64_t last = from, length;
+    for (size_t d = 0; d < sizes.size(); ++d)
+      if (sizes[d] < 1 || steps[d] < 0 ||
+          __builtin_mul_overflow(sizes[d] - 1, steps[d], &length) ||
+          __builtin_add_overflow(last, length, &last))
+        return false;
+    return from >= 0 && last < count;
+  };
+  std::optional<int64_t> own = elementsOf(parameter.shape);
+  for (const auto &file : parameter.files) {
+    std::optional<int64_t> there = elementsOf(file->shape);
+    for (const auto &move : file->moves)
+      if (!own || !there || move->sizes.size() != move->from_steps.size() ||
+          move->sizes.size() != move->to_steps.size() ||
+          !reaches(move->from, move->sizes, move->from_steps, *there) ||
+          !reaches(move->to, move->sizes, move->to_steps, *own))
+        return fail(who + " is not made of the file's tensor '" + file->name +
+                    "' as it says");
+  }
+  return {};
+}
+
 static Result<void> checkTables(const ArtifactT &program) {
   auto known = [&](int64_t i) { return i < int64_t(program.buffers.size()); };
   for (const auto &parameter : program.parameters) {
@@ -116,6 +153,7 @@ static Result<void> checkTables(const ArtifactT &program) {
         !known(parameter->evaluation))
       return fail(who + " has no buffer");
     LTC_TRY(holds(who, parameter->shape, parameter->buffer));
+    LTC_TRY(checkFiles(*parameter, who));
     if (parameter->evaluation >= 0)
       LTC_TRY(holds(who, parameter->shape, parameter->evaluation));
     for (const auto &state : parameter->states) {

@@ -120,3 +120,36 @@ TEST(Artifact, parameterLargerThanItsBufferIsRefused) {
   program.parameters.push_back(std::move(parameter));
   EXPECT_NE(messageFor(program).find("impossible shape"), std::string::npos);
 }
+
+TEST(Artifact, aMoveThatLeavesItsTensorsIsRefused) {
+  ArtifactT program = tiny();
+  auto parameter = std::make_unique<ParameterT>();
+  parameter->name = "w";
+  parameter->shape = {2, 3};
+  auto file = std::make_unique<FileTensorT>();
+  file->name = "raw";
+  file->shape = {3, 2};
+  auto move = std::make_unique<MoveT>();
+  move->sizes = {3, 2};
+  move->from_steps = {2, 1};
+  move->to_steps = {1, 3};
+  file->moves.push_back(std::move(move));
+  parameter->files.push_back(std::move(file));
+  program.parameters.push_back(std::move(parameter));
+  EXPECT_EQ(messageFor(program), "");
+  MoveT &bad = *program.parameters[0]->files[0]->moves[0];
+  auto refused = [&] {
+    return messageFor(program).find("is not made of the file's tensor 'raw'") !=
+           std::string::npos;
+  };
+  bad.to_steps = {2, 3};
+  EXPECT_TRUE(refused());
+  bad.to_steps = {1, 3};
+  bad.from = 1;
+  EXPECT_TRUE(refused());
+  bad.from = 0;
+  bad.sizes = {3, int64_t(1) << 62};
+  EXPECT_TRUE(refused());
+  bad.sizes = {3};
+  EXPECT_TRUE(refused());
+}

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/train/Weights.h"
+#include "runtime/train/FileTensors.h"
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -95,15 +96,11 @@ static void widen(const TensorView &tensor, uint64_t from,
   }
 }
 
-/// Writes the tensor as f32; a 16-bit one is widened piece by piece.
+/// Writes a checked tensor as f32; a 16-bit one is widened piece by piece.
 static Result<void> writeFloats(Program &program, uint32_t buffer,
-                                const std::string &name,
                                 const TensorView &tensor) {
   if (tensor.dtype == "F32")
     return program.write(buffer, tensor.data.data(), tensor.data.size());
-  if (tensor.dtype != "BF16" && tensor.dtype != "F16")
-    return fail("tensor '" + name + "' has type " + tensor.dtype +
-                "; expected F32, BF16 or F16");
   std::vector<float> values(1 << 16);
   uint64_t count = tensor.data.size() / 2;
   for (uint64_t at = 0; at < count; at += values.size()) {
@@ -115,17 +112,52 @@ static Result<void> writeFloats(Program &program, uint32_t buffer,
   return {};
 }
 
-static Result<void> restoreOne(Program &program, const ParameterT &parameter,
-                               uint32_t buffer, const TensorView *tensor) {
+static Result<void> checkTensor(const std::string &name,
+                                const TensorView *tensor,
+                                const std::vector<int64_t> &shape) {
   if (!tensor)
-    return fail("tensor '" + parameter.name + "' is missing; the model needs "
-                "it with shape " + shapeText(parameter.shape));
-  const std::vector<int64_t> &shape = program.table().buffers[buffer]->shape;
+    return fail("tensor '" + name + "' is missing; the model needs it with "
+                "shape " + shapeText(shape));
   if (tensor->shape != shape)
-    return fail("tensor '" + parameter.name + "' has shape " +
+    return fail("tensor '" + name + "' has shape " +
                 shapeText(tensor->shape) + "; the model needs " +
                 shapeText(shape));
-  return writeFloats(program, buffer, parameter.name, *tensor);
+  if (tensor->dtype != "F32" && tensor->dtype != "BF16" &&
+      tensor->dtype != "F16")
+    return fail("tensor '" + name + "' has type " + tensor->dtype +
+                "; expected F32, BF16 or F16");
+  return {};
+}
+
+static Result<void> restoreOne(Program &program, const ParameterT &parameter,
+                               uint32_t buffer, const TensorView *tensor) {
+  LTC_TRY(checkTensor(parameter.name, tensor,
+                      program.table().buffers[buffer]->shape));
+  return writeFloats(program, buffer, *tensor);
+}
+
+/// A parameter that lies otherwise in files, from those.
+static Result<void>
+importOne(Program &program, const ParameterT &parameter,
+          const std::map<std::string, const TensorView *> &tensors) {
+  uint64_t elements = 1;
+  for (int64_t n : parameter.shape)
+    elements *= uint64_t(n);
+  std::vector<float> whole(elements);
+  for (const auto &file : parameter.files) {
+    auto found = tensors.find(file->name);
+    const TensorView *view = found == tensors.end() ? nullptr : found->second;
+    LTC_TRY(checkTensor(file->name, view, file->shape));
+    std::vector<float> values(view->data.size() /
+                              (view->dtype == "F32" ? 4 : 2));
+    if (view->dtype == "F32")
+      std::memcpy(values.data(), view->data.data(), view->data.size());
+    else
+      widen(*view, 0, values);
+    putIn(*file, values, whole);
+  }
+  return program.write(parameter.buffer, whole.data(),
+                       elements * sizeof(float));
 }
 
 Result<void> restore(Program &program, const SafetensorsFile &file,
@@ -184,18 +216,25 @@ Result<std::vector<std::string>> loadModelFolder(Program &program,
         return fail("tensor '" + tensor + "' is in two files of " +
                     folder.string());
   }
+  std::set<std::string> read;
   for (const auto &parameter : program.table().parameters) {
     auto found = tensors.find(parameter->name);
     const TensorView *view = found == tensors.end() ? nullptr : found->second;
-    auto restored = restoreOne(program, *parameter, parameter->buffer, view);
+    auto restored =
+        parameter->files.empty()
+            ? restoreOne(program, *parameter, parameter->buffer, view)
+            : importOne(program, *parameter, tensors);
     if (!restored)
       return fail(folder.string() + ": " + restored.error().message);
-    if (found != tensors.end())
-      tensors.erase(found);
+    if (parameter->files.empty())
+      read.insert(parameter->name);
+    for (const auto &file : parameter->files)
+      read.insert(file->name);
   }
   std::vector<std::string> left;
   for (const auto &[name, view] : tensors)
-    left.push_back(name);
+    if (!read.count(name))
+      left.push_back(name);
   return left;
 }
 
@@ -206,7 +245,9 @@ Result<void> exportModelFolder(Program &program, const fs::path &folder) {
     Snapshot all = snapshot(program);
     LTC_TRY(writeSafetensors(
         folder / "model.safetensors",
-        all.files[hasEvaluationWeights(program) ? kEvaluation : ""]));
+        asInFiles(program.table(),
+                  all.files[hasEvaluationWeights(program) ? kEvaluation
+                                                          : ""])));
     return {};
   }));
   const std::string &config = program.table().config_json;

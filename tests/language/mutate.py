@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Do the golden tests notice a wrong text? Changes one operator, sign,
 comparison, dimension or epsilon of each text at a time and expects its test to
-fail: mutate.py TEST [--all] [NAME...], TEST the LtcLanguageTest program. Without
---all, the first change of each kind. Survivors are printed; then it fails."""
+fail: mutate.py TEST GRAPH [--all] [NAME...], TEST the LtcLanguageTest program and
+GRAPH LtcGraphTest, which tests optimizers. Without --all, the first change of
+each kind. Survivors are printed; then it fails."""
 import os
 import re
 import shutil
@@ -53,14 +54,40 @@ def mutations(text):
                        "\n".join(lines[:number] + [after] + lines[number + 1:]))
 
 
-def passes(test, folder, name):
-    for claim in ("givesPyTorchsLossAndLogits", "givesPyTorchsGradients"):
+def passes(programs, top, name, text):
+    language, graph = programs
+    runs = [(language, "tests/language", f"Texts/Language.{claim}/{name}")
+            for claim in ("givesPyTorchsLossAndLogits",
+                          "givesPyTorchsGradients")]
+    if is_optimizer(text):
+        runs = [(graph, "frontend/graph",
+                 f"Texts/OptimizerText.takesTwentySteps/{name}")]
+    for program, folder, claim in runs:
         result = subprocess.run(
-            [test, f"--gtest_filter=Texts/Language.{claim}/{name}",
-             "--gtest_brief=1"], cwd=folder, capture_output=True)
-        if result.returncode:
+            [program, f"--gtest_filter={claim}", "--gtest_brief=1"],
+            cwd=os.path.join(top, folder), capture_output=True)
+        if result.returncode or b"[  PASSED  ] 1 test" not in result.stdout:
             return False
     return True
+
+
+def is_optimizer(text):
+    return re.search(r"^optimizer ", text, re.MULTILINE) is not None
+
+
+def read(name):
+    with open(os.path.join(HERE, name + ".ltc")) as file:
+        return file.read()
+
+
+def all_names():
+    """Those with golden numbers."""
+    models = [name[:-5] for name in os.listdir(os.path.join(HERE, "golden"))
+              if name.endswith(".json")]
+    optimizers = [name[:-4] for name in os.listdir(HERE)
+                  if name.endswith(".ltc") and not name.startswith("my_")
+                  and is_optimizer(read(name[:-4]))]
+    return sorted(models + optimizers)
 
 
 def chosen(text, everything):
@@ -72,26 +99,24 @@ def chosen(text, everything):
 
 
 def main():
-    test = os.path.abspath(sys.argv[1])
-    names = [a for a in sys.argv[2:] if not a.startswith("--")]
-    names = names or sorted(
-        name[:-5] for name in os.listdir(os.path.join(HERE, "golden"))
-        if name.endswith(".json"))
+    programs = [os.path.abspath(path) for path in sys.argv[1:3]]
+    names = [a for a in sys.argv[3:] if not a.startswith("--")] or all_names()
     survivors = count = 0
     with tempfile.TemporaryDirectory() as top:
-        folder = os.path.join(top, "language")
+        folder = os.path.join(top, "tests/language")
         shutil.copytree(HERE, folder)
+        shutil.copytree(os.path.join(HERE, "../../frontend/graph/golden"),
+                        os.path.join(top, "frontend/graph/golden"))
         for name in names:
             path = os.path.join(folder, name + ".ltc")
-            with open(path) as file:
-                text = file.read()
-            if not passes(test, folder, name):
+            text = read(name)
+            if not passes(programs, top, name, text):
                 sys.exit(f"{name}.ltc fails its test before any change")
             for kind, line, after, changed in chosen(text, "--all" in sys.argv):
                 with open(path, "w") as file:
                     file.write(changed)
                 count += 1
-                if passes(test, folder, name):
+                if passes(programs, top, name, text):
                     survivors += 1
                     print(f"{name}.ltc:{line}: survived ({kind}): {after}")
             with open(path, "w") as file:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Precision from the text to native code: bf16 near PyTorch's float32, and
 // rounding points that fusion does not move by a bit.
-#include "frontend/graph/TestProgram.h"
+#include "frontend/graph/TestGolden.h"
 #include "passes/program/ProgramRunner.h"
 #include <dlfcn.h>
 #include <sys/mman.h>
@@ -135,24 +135,15 @@ TEST(Precision, fusedEqualsUnfusedToTheBit) {
 /// PyTorch's float32 numbers on the golden model, within bf16's rounding.
 void expectNear(const std::string &name, graph::Request request) {
   request.precision = "bf16";
-  request.losses.push_back(loss("z_loss", 0.01));
+  auto want = golden("../../frontend/graph/golden/golden.json", name);
+  askForLosses(request, want);
   TestProgram program(request);
   ASSERT_TRUE(program.built.module);
-  program.fill();
-  program.values["loss.cross_entropy.label_smoothing"] = HostTensor::scalar(0);
-  addBatch(program);
+  fillGolden(program, want);
   ASSERT_TRUE(mlir::succeeded(runToStage(*program.built.module, "kernels")));
-  auto want = golden("../../frontend/graph/golden/golden.json", name);
-  for (std::string term : {"cross_entropy", "z_loss"}) {
-    program.values["1/" + term] =
-        HostTensor::scalar(1 / want["count"].get<double>());
-    program.values[term] = HostTensor::scalar(0);
-  }
-  for (auto &[parameter, unused] : want["gradients"].items())
-    program.values["d " + parameter] =
-        HostTensor(program.values[parameter].shape, 0);
-  auto made = program.call("accumulate");
-  double exact = want["cross_entropy"], got = made["cross_entropy"].data.at(0);
+  auto made = accumulateGolden(program, want);
+  double exact = want["terms"]["cross_entropy"][0],
+         got = made["cross_entropy"].data.at(0);
   EXPECT_NEAR(got, exact, 0.01 * exact);
   EXPECT_NE(got, exact); // it was rounded at all
   for (auto &[parameter, numbers] : want["gradients"].items()) {

@@ -7,19 +7,6 @@ using namespace ltc::cpu;
 
 namespace {
 
-std::string tensor(std::vector<int64_t> shape, const char *element = "f32") {
-  std::string text = "tensor<";
-  for (int64_t size : shape)
-    text += std::to_string(size) + "x";
-  return text + element + ">";
-}
-std::string list(std::vector<int64_t> numbers) {
-  std::string text = "[";
-  for (size_t i = 0; i < numbers.size(); ++i)
-    text += (i ? ", " : "") + std::to_string(numbers[i]);
-  return text + "]";
-}
-
 /// One contraction; sizes[l] is the size of label l.
 std::string contraction(std::vector<int64_t> sizes, std::vector<int64_t> l,
                         std::vector<int64_t> r, std::vector<int64_t> o,

@@ -55,13 +55,15 @@ def run(model, smoothing):
             if last is None:
                 last = logits[-1].tolist()
     ((ce + 0.01 * z) / count).backward()
-    return {"cross_entropy": ce.item(), "z_loss": z.item(), "count": count,
+    return {"terms": {"cross_entropy": [ce.item(), count],
+                      "z_loss": [z.item(), count]},
+            "weights": {"cross_entropy": 1, "z_loss": 0.01},
             "logits": last, "gradients": gradients(model)}
 
 
 def gradients(model):
-    """Of (cross entropy + 0.01 z) / count, per parameter: the norm, and a sum
-    weighed by the formula."""
+    """Of the weighed terms, per parameter: the norm, and a sum weighed by the
+    formula."""
     result = {}
     for name, p in sorted(model.named_parameters()):
         grad = p.grad.double().flatten()

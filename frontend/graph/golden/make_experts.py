@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Writes experts.json beside it: what transformers says of moe_llama
-(Mixtral) and PyTorch of tests/language/shared_experts.ltc, on tiny models.
-Weights follow make.py's formula in order of the text's names. Run by hand
-after `pip install torch transformers`."""
+(Mixtral) on a tiny model. Weights follow make.py's formula in order of the
+text's names. Run by hand after `pip install torch transformers`."""
 import json
 import os
 
@@ -14,7 +13,6 @@ from transformers.models.mixtral.modeling_mixtral import \
     load_balancing_loss_func
 
 TOKENS = torch.tensor([[1, 4, 7, 2, 9, 3], [5, 0, 10, 6, 8, 2]])
-DOCUMENT = torch.tensor([[0] * 6, [0] * 4 + [1] * 2])
 DOCUMENTS = [[(0, 6)], [(0, 4), (4, 6)]]
 WEIGHTS = {"cross_entropy": 1, "balance": 0.02, "router_z": 0.001}
 LAYERS, D, HEADS, FFN, EXPERTS, TOP = 2, 8, 4, 12, 8, 2
@@ -102,75 +100,11 @@ def mixtral():
                                 for name, (p, part) in tensors.items()})
 
 
-def shared_shapes():
-    shapes = {"embed.weight": [11, D], "norm.weight": [D]}
-    for i in range(LAYERS):
-        at = f"layers.{i}."
-        shapes.update({
-            at + "norm1.weight": [D], at + "norm2.weight": [D],
-            at + "qkv.weight": [3 * D, D], at + "out.weight": [D, D],
-            at + "router.weight": [EXPERTS, D],
-            at + "experts.{experts}.in.weight": [EXPERTS, FFN, D],
-            at + "experts.{experts}.in.bias": [EXPERTS, FFN],
-            at + "experts.{experts}.out.weight": [EXPERTS, D, FFN],
-            at + "shared.gate.weight": [D], at + "shared.in.weight": [FFN, D],
-            at + "shared.out.weight": [D, FFN]})
-    return shapes
-
-
-def norm(x, g):
-    return x / torch.sqrt((x**2).mean(-1, keepdim=True) + 1e-5) * g
-
-
-def shared_layer(x, w, at):
-    b, t, _ = x.shape
-    q, k, v = (part.reshape(b, t, HEADS, -1).transpose(1, 2) for part in
-               (norm(x, w[at + "norm1.weight"]) @ w[at + "qkv.weight"].T)
-               .chunk(3, -1))
-    keep = torch.ones(t, t, dtype=torch.bool).tril() & (
-        DOCUMENT[:, :, None] == DOCUMENT[:, None, :])
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=keep[:, None])
-    x = x + out.transpose(1, 2).reshape(b, t, -1) @ w[at + "out.weight"].T
-    h = norm(x, w[at + "norm2.weight"])
-    p = torch.softmax(h @ w[at + "router.weight"].T, -1)
-    weight, choice = torch.topk(p, TOP, -1)
-    y = torch.zeros_like(x)
-    for e in range(EXPERTS):  # every token by every expert, then masked
-        inner = F.gelu(h @ w[at + "experts.{experts}.in.weight"][e].T
-                       + w[at + "experts.{experts}.in.bias"][e])
-        z = inner @ w[at + "experts.{experts}.out.weight"][e].T
-        y = y + (weight * (choice == e)).sum(-1, keepdim=True) * z
-    gate = torch.sigmoid((h * w[at + "shared.gate.weight"]).sum(-1, True))
-    shared = F.gelu(h @ w[at + "shared.in.weight"].T)
-    chosen = F.one_hot(choice, EXPERTS).sum((0, 1, 2))
-    balance = EXPERTS * (chosen * p.sum((0, 1))).sum() / (b * t)**2
-    return x + y + gate * (shared @ w[at + "shared.out.weight"].T), balance
-
-
-def shared():
-    shapes = shared_shapes()
-    w = {name: formula(order, shapes[name], "norm" in name).requires_grad_()
-         for order, name in enumerate(sorted(shapes))}
-    x, balance = w["embed.weight"][TOKENS], 0
-    for i in range(LAYERS):
-        x, of_layer = shared_layer(x, w, f"layers.{i}.")
-        balance = balance + of_layer
-    logits = norm(x, w["norm.weight"]) @ w["embed.weight"].T
-    same = DOCUMENT[:, 1:] == DOCUMENT[:, :-1]
-    nll = F.cross_entropy(logits[:, :-1].transpose(1, 2), TOKENS[:, 1:],
-                          reduction="none")
-    terms = {"cross_entropy": ((nll * same).sum(), int(same.sum())),
-             "balance": (balance * 2, 2)}
-    backward(terms)
-    return result(terms, logits[0, -1], {name: p.grad for name, p in w.items()})
-
-
 def main():
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)),
                         "experts.json")
     with open(path, "w") as out:
-        json.dump({"moe_llama": mixtral(), "shared_experts": shared()}, out,
-                  indent=1)
+        json.dump({"moe_llama": mixtral()}, out, indent=1)
         out.write("\n")
 
 

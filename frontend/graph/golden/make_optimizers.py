@@ -84,6 +84,29 @@ class ScheduleFree:
         return self.at[p][0]
 
 
+class Cautious:
+    """arXiv 2411.16085: AdamW where update and gradient agree in sign, scaled
+    by how many do: tests/language/cautious_adamw.ltc."""
+    def __init__(self, groups, b1=0.9, b2=0.95, eps=1e-8):
+        self.param_groups, self.b1, self.b2, self.eps = groups, b1, b2, eps
+        self.k, self.at = 0, {}
+
+    def step(self):
+        self.k += 1
+        for group in self.param_groups:
+            for p in group["params"]:
+                m, v = self.at.get(p, (torch.zeros_like(p.data),) * 2)
+                m = self.b1 * m + (1 - self.b1) * p.grad
+                v = self.b2 * v + (1 - self.b2) * p.grad ** 2
+                self.at[p] = (m, v)
+                mask = (m * p.grad > 0).to(p.dtype)
+                mask = mask / mask.mean().clamp(min=1e-3)
+                denominator = (v / (1 - self.b2 ** self.k)).sqrt() + self.eps
+                p.data = (p.data * (1 - group["lr"] * group["weight_decay"])
+                          - group["lr"] / (1 - self.b1 ** self.k)
+                          * mask * m / denominator)
+
+
 class Normalised:
     """SGD on rows of length one: tests/language/normalised.ltc."""
     def __init__(self, groups):
@@ -198,6 +221,7 @@ def main():
                                          nesterov=False), cosine, 0.1),
         "schedule_free_adamw": (ScheduleFree, constant, 0.1),
         "normalised": (Normalised, cosine, 0.0),
+        "cautious_adamw": (Cautious, cosine, 0.1),
     }
     golden = {name: run(*case) for name, case in cases.items()}
     golden["schedules"] = {

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes NAME.json beside it for each NAME.ltc: what PyTorch says of its loss,
+"""Writes NAME.json beside it for each NAME.ltc: what PyTorch says of its terms,
 logits and every gradient on a tiny model. The models are transformers' own, some
-with another attention. Run by hand after `pip install torch transformers`;
-names as arguments: only those."""
+with another attention, and custom.py's. Run by hand after `pip install torch
+transformers`; names as arguments: only those."""
 import json
 import os
 import sys
@@ -18,6 +18,8 @@ from transformers.models.mistral import modeling_mistral
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../../../frontend/graph/golden"))
 import make as library  # run, weight: the batch and the formula of weights
+sys.path.insert(0, HERE)
+import custom
 
 COMMON = dict(vocab_size=11, hidden_size=8, num_hidden_layers=2,
               num_attention_heads=4, num_key_value_heads=2, head_dim=4,
@@ -150,23 +152,46 @@ def rwkv_sums():
     return rwkv()
 
 
+def filled(model, ones):
+    model = model.double()
+    model.eval()
+    # Norms written with x.float() stay in float64.
+    torch.Tensor.float = torch.Tensor.double
+    named = dict(model.named_parameters())
+    for order, name in enumerate(sorted(named)):
+        p = named[name]
+        p.data = library.weight(order, p.numel(), ones(name)).reshape(p.shape)
+    return model
+
+
+def of_transformers(build):
+    settings, model, ones = build()
+    return dict(settings=settings, **library.run(filled(model, ones), 0.0))
+
+
+def of_loss(name):
+    terms, weights, settings, inputs = custom.LOSSES[name]
+    sizes, model, ones = by_hand()
+    return custom.of_loss(filled(model, ones), sizes, weights, terms,
+                          **{"settings of losses": settings, "inputs": inputs})
+
+
 def main():
-    builders = [parallel, alibi, local_global, qk_norm, by_hand, fused_qkv,
-                latent, sinks, relative, rwkv, rwkv_sums]
-    for build in builders:
-        if sys.argv[1:] and build.__name__ not in sys.argv[1:]:
+    makers = {}
+    for build in [custom.unet, custom.two_ahead, custom.shared_experts,
+                  custom.streaming]:
+        makers[build.__name__] = build
+    for name in custom.LOSSES:
+        makers[name] = lambda name=name: of_loss(name)
+    for build in [parallel, alibi, local_global, qk_norm, by_hand, fused_qkv,
+                  latent, rwkv, rwkv_sums, sinks, relative]:
+        # the last two change attention
+        makers[build.__name__] = lambda build=build: of_transformers(build)
+    for name, make in makers.items():
+        if sys.argv[1:] and name not in sys.argv[1:]:
             continue
-        settings, model, ones = build()
-        model = model.double()
-        # Norms written with x.float() stay in float64.
-        torch.Tensor.float = torch.Tensor.double
-        named = dict(model.named_parameters())
-        for order, name in enumerate(sorted(named)):
-            p = named[name]
-            p.data = library.weight(order, p.numel(),
-                                    ones(name)).reshape(p.shape)
-        result = dict(settings=settings, **library.run(model, 0.0))
-        with open(os.path.join(HERE, build.__name__ + ".json"), "w") as out:
+        result = make()
+        with open(os.path.join(HERE, name + ".json"), "w") as out:
             json.dump(result, out, indent=1)
             out.write("\n")
 
