@@ -129,6 +129,9 @@ NodePtr Emit::op(std::string name, std::vector<NodePtr> inputs, Place place) {
     for (Dim *dim : in->dims)
       if (!contains(node->dims, dim))
         node->dims.push_back(dim);
+  // A tensor made of numbers alone, where(x > 0, 1, 0), is float32 too.
+  if (node->type == Type::F64 && !node->dims.empty())
+    node->type = Type::F32;
   // The widest operand's order of dimensions is the result's.
   for (const NodePtr &in : inputs) {
     if (in->dims.size() == node->dims.size()) {

@@ -127,7 +127,10 @@ Moved Tracer::movedBy(const Expr &expr, const Dims &order,
     NodePtr leaf =
         trace.argument(nullptr, Type::F32, source.dims, expr.place);
     leaf->name = source.name;
-    known[leaf->value] = source.moved;
+    std::vector<int64_t> sizes; // of the inner dimensions, groups open
+    for (Dim *dim : source.dims)
+      sizes.push_back(dim->size);
+    known[leaf->value] = source.moved.reshaped(sizes);
     inside.names[source.name] = Value{leaf};
   }
   Value value = evaluate(expr, inside);

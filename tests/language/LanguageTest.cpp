@@ -5,6 +5,7 @@
 // of that name, or losses over the library's model that the file names.
 #include "frontend/graph/TestGolden.h"
 #include "passes/Pipelines.h"
+#include "passes/autodiff/TestChunks.h"
 #include <filesystem>
 
 using namespace ltc;
@@ -40,11 +41,11 @@ struct Language : testing::TestWithParam<std::string> {
     askForLosses(ask, want);
     return ask;
   }
-  void expectAt(const char *stage) {
+  template <typename Lower> void expectAfter(Lower lower) {
     TestProgram program(asked());
     ASSERT_TRUE(program.built.module) << program.built.said;
     fillGolden(program, want);
-    ASSERT_TRUE(mlir::succeeded(runToStage(*program.built.module, stage)));
+    ASSERT_TRUE(mlir::succeeded(lower(*program.built.module)));
     expectGradients(program, want, kClose);
   }
 };
@@ -57,8 +58,16 @@ TEST_P(Language, givesPyTorchsLossAndLogits) {
   expectLogits(program, want, kClose);
 }
 
-TEST_P(Language, givesPyTorchsGradients) { expectAt("grad"); }
-TEST_P(Language, givesThemFused) { expectAt("kernels"); }
+TEST_P(Language, givesPyTorchsGradients) {
+  expectAfter([](mlir::ModuleOp module) { return runToStage(module, "grad"); });
+}
+TEST_P(Language, givesThemWithLogitsInChunks) {
+  expectAfter(differentiateInChunks);
+}
+TEST_P(Language, givesThemFused) {
+  expectAfter(
+      [](mlir::ModuleOp module) { return runToStage(module, "kernels"); });
+}
 
 INSTANTIATE_TEST_SUITE_P(Texts, Language, testing::ValuesIn(texts()),
                          [](const auto &info) { return info.param; });

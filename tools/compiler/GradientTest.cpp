@@ -2,10 +2,8 @@
 // PyTorch's gradients of the library's models (frontend/graph/golden), from
 // the text through differentiation and fusion, by the interpreter.
 #include "frontend/graph/TestGolden.h"
-#include "mlir/Pass/PassManager.h"
-#include "mlir/Transforms/Passes.h"
 #include "passes/Pipelines.h"
-#include "passes/autodiff/Passes.h"
+#include "passes/autodiff/TestChunks.h"
 
 using namespace ltc;
 using namespace ltc::graph::test;
@@ -20,13 +18,7 @@ enum class Stage { Grad, Chunks, Kernels };
 mlir::LogicalResult lower(mlir::ModuleOp module, Stage stage) {
   if (stage != Stage::Chunks)
     return runToStage(module, stage == Stage::Grad ? "grad" : "kernels");
-  mlir::PassManager pm(module.getContext());
-  pm.addPass(mlir::createCanonicalizerPass());
-  DifferentiatePassOptions options;
-  options.wideBytes = 64;
-  options.chunkBytes = 150; // three tokens of 11 logits
-  pm.addPass(createDifferentiatePass(options));
-  return pm.run(module);
+  return differentiateInChunks(module);
 }
 
 void expectModel(const std::string &name, graph::Request request, Stage stage,
