@@ -72,9 +72,9 @@ private:
     request.texts.push_back({path.string(), text});
     try {
       graph::File parsed = graph::parse(text, path.string());
-      names[path.string()];
+      auto &own = names[path.string()];
       for (const auto &function : parsed.functions)
-        names[path.string()][function->kind].push_back(function->name);
+        own[function->kind].push_back(function->name);
       for (auto &[used, at] : parsed.uses)
         read(path.parent_path() / used, {at.file, at.line, at.column});
     } catch (const graph::Refusal &) {

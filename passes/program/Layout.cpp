@@ -202,7 +202,6 @@ LogicalResult Layout::placeStates(uint64_t groupCount) {
   return success();
 }
 
-/// A parameter as files know it, or the part of one that has a name there.
 /// The tensors of files that a parameter is made from.
 static void readFiles(DictionaryAttr dict, artifact::ParameterT &parameter) {
   auto files = dict.getAs<ArrayAttr>("files");
@@ -227,6 +226,7 @@ static void readFiles(DictionaryAttr dict, artifact::ParameterT &parameter) {
   }
 }
 
+/// A parameter as files know it, or the part of one that has a name there.
 artifact::ParameterT *Layout::addNamed(DictionaryAttr dict, std::string name,
                                        ArrayRef<int64_t> shape, Place place,
                                        int64_t part, int64_t parts) {

@@ -106,9 +106,7 @@ def main():
     ltc = os.path.abspath(arguments.ltc)
     with tempfile.TemporaryDirectory() as folder:
         steps = 60 if arguments.kills < 10 else 240
-        spec = training.write_run(folder, steps=steps)
-        artifact = os.path.join(folder, "small.ltca")
-        training.compile_spec(ltc, spec, artifact)
+        artifact = training.small_artifact(ltc, folder, steps=steps)
         run = os.path.join(folder, "reference")
         began = time.time()
         training.train(ltc, artifact, run, "run.threads=1")

@@ -180,9 +180,7 @@ def main():
         sys.exit(__doc__)
     ltc = os.path.abspath(sys.argv[1])
     with tempfile.TemporaryDirectory() as folder:
-        spec = training.write_run(folder)
-        artifact = os.path.join(folder, "small.ltca")
-        training.compile_spec(ltc, spec, artifact)
+        artifact = training.small_artifact(ltc, folder)
         reference = os.path.join(folder, "reference")
         training.train(ltc, artifact, reference)
         expected = training.outcome(reference)

@@ -71,9 +71,7 @@ def main():
         sys.exit(__doc__)
     ltc = os.path.abspath(sys.argv[1])
     with tempfile.TemporaryDirectory() as folder:
-        spec = training.write_run(folder)
-        artifact = os.path.join(folder, "small.ltca")
-        training.compile_spec(ltc, spec, artifact)
+        artifact = training.small_artifact(ltc, folder)
         shape, threads = training.SMALL, 2
         words = ("plan", artifact, "--set", f"run.threads={threads}")
         plan = json.loads(call(ltc, *words, "--json"))

@@ -144,9 +144,7 @@ def main():
         sys.exit(__doc__)
     ltc = os.path.abspath(sys.argv[1])
     with tempfile.TemporaryDirectory() as top:
-        spec = training.write_run(top)
-        artifact = os.path.join(top, "small.ltca")
-        training.compile_spec(ltc, spec, artifact)
+        artifact = training.small_artifact(ltc, top)
         folder = os.path.join(top, "sweep")
         words, found = grid_and_zoom(ltc, artifact, folder)
         as_a_run(ltc, artifact, top, found[1])

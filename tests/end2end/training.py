@@ -62,6 +62,13 @@ def compile_spec(ltc, spec, artifact):
                    stdout=subprocess.DEVNULL)
 
 
+def small_artifact(ltc, folder, **changes):
+    """write_run's spec, compiled beside it; the artifact's path."""
+    artifact = os.path.join(folder, "small.ltca")
+    compile_spec(ltc, write_run(folder, **changes), artifact)
+    return artifact
+
+
 def command(ltc, artifact, run, *settings):
     line = [ltc, "run", artifact, "--set", f"run.folder={run}"]
     for setting in settings:

@@ -107,8 +107,9 @@ public:
   }
 
 private:
-  /// Of the FMA peak and of copying, from profiles of GPT-2 124M, a llama and a
-  /// mixture of experts on Zen 5; tools/bench/plan.py compares plan and run.
+  /// Of the FMA peak and of copying. In float32 from one profile each of GPT-2
+  /// 124M, a llama and a mixture of experts on Zen 5; bf16 (1.1) is an
+  /// estimate. tools/bench/plan.py compares plan and run.
   static void stateShares(KernelOp kernel, LoweredKernel &lowered) {
     Block &body = kernel.getBody().front();
     bool contracts = !body.getOps<ContractOp>().empty();
