@@ -33,12 +33,12 @@ void buildGradToShard(OpPassManager &pm) {
 void buildShardToKernels(OpPassManager &pm, const CompileOptions &options) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
-  pm.addPass(createChooseRecomputePass()); // from here on only fusion runs
-  pm.addPass(createSplitContractionsPass());
+  pm.addPass(createSplitContractionsPass()); // from here on only fusion runs
   FormKernelsPassOptions form;
   form.report = options.report;
   form.fuse = options.fuse;
   pm.addPass(createFormKernelsPass(form));
+  pm.addPass(createChooseRecomputePass(options.target));
   pm.addPass(createSymbolDCEPass());
 }
 
@@ -119,6 +119,7 @@ compileModule(ModuleOp module, Target &target, const CompileOptions &options) {
   CompileOptions inner = options;
   TimingScope passes = timing.nest("passes");
   inner.timing = &passes;
+  inner.target = &target;
   if (failed(runToStage(module, "kernels", inner)))
     return failure();
   passes.stop();

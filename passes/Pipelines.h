@@ -23,6 +23,7 @@ struct CompileOptions {
   std::string debugDir; ///< IR after every pass, in files; "" = none
   std::string report;   ///< file of the fusion report; "-" stderr; "" = none
   bool fuse = true;     ///< false: each op a kernel of its own, the same bits
+  Target *target = nullptr; ///< says what kernels need, under a memory budget
   mlir::TimingScope *timing = nullptr; ///< receives the time by pass and stage
   /// Is shown each pass manager before it runs.
   std::function<void(mlir::PassManager &)> watch;

@@ -57,6 +57,8 @@ ordered_json Spec::resolved() const {
     json["data"]["eval"][name] = sourcesJson(sources);
   json["train"]["micro_batch"] = microBatch;
   json["train"]["precision"] = precision;
+  json["train"]["memory_budget"] =
+      memoryBudget ? ordered_json(*memoryBudget) : ordered_json("none");
   json["train"]["clip"] = clip ? ordered_json(*clip) : ordered_json("none");
   json["train"]["guard"] = guard;
   json["train"]["optimizer"][optimizer.name] = settingsJson(optimizer.settings);

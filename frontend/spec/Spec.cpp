@@ -365,6 +365,10 @@ void Reader::readTrain(const Tree &root) {
     error(values["micro_batch"].place,
           "train.micro_batch x data.length is more than 2^30 tokens at once: "
           "take a smaller micro batch");
+  const Given &budget = values["memory_budget"];
+  spec.memoryBudgetPlace = budget.place;
+  if (auto bytes = parseBytes(budget.text); bytes && budget.text != "none")
+    spec.memoryBudget = *bytes;
   if (auto duration = parseDuration(values["duration"].text))
     spec.duration = *duration;
   spec.clipPlace = values["clip"].place;

@@ -53,6 +53,8 @@ struct Spec {
   std::vector<Host> host;
   std::string target;
   std::string precision = "fp32"; ///< fp32 or bf16
+  std::optional<uint64_t> memoryBudget; ///< bytes; none: no budget
+  Place memoryBudgetPlace;
 
   /// Everything, defaults included, in one fixed order.
   nlohmann::ordered_json resolved() const;

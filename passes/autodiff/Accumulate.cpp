@@ -7,6 +7,7 @@
 #include "mlir/IR/IRMapping.h"
 #include "passes/autodiff/Chunks.h"
 #include "passes/autodiff/Reverse.h"
+#include "passes/recompute/Variants.h"
 
 using namespace mlir;
 
@@ -123,6 +124,7 @@ struct Accumulate : Phase {
   DenseMap<Value, Value> totals; ///< gradient so far, by loss's parameter
   SmallVector<Value> dSums;      ///< seed of each term; null: not trained
   DenseMap<Operation *, const BlockGradient *> forwards;
+  int64_t numbered = 0; ///< calls of blocks with variants
   SmallVector<std::pair<Value, Value>> seeds;
 
   Accumulate(func::FuncOp loss, const BlockGradients &blocks,
@@ -198,6 +200,8 @@ struct Accumulate : Phase {
     auto forward =
         func::CallOp::create(b, call.getLoc(), block.forward, operands);
     forwards[forward] = &block;
+    if (block.hasVariants)
+      forward->setAttr(kCall, b.getI64IntegerAttr(numbered++));
     for (auto [n, result] : llvm::enumerate(call.getResults()))
       mapping.map(result, forward.getResult(n));
   }
@@ -296,6 +300,8 @@ struct Accumulate : Phase {
         operands.push_back(total(i));
     auto backward =
         func::CallOp::create(b, call.getLoc(), block.backward, operands);
+    if (block.hasVariants)
+      backward->setAttr(kCall, call->getAttr(kCall));
     for (auto [n, i] : llvm::enumerate(block.dArguments))
       (block.accumulated[n] ? total(i) : grads[i]) = backward.getResult(n);
     return grads;

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes value and gradients into one function (the joint), then cuts it in
 // two. The cut: a value costs its bytes if it is kept; cheap ops may run again
-// in the backward; arguments and outputs exist anyway and cost nothing.
+// in the backward, others at a price; arguments and outputs exist anyway and
+// cost nothing.
 #include "passes/autodiff/BlockGradient.h"
 #include "ir/ops/Build.h"
 #include "mlir/IR/IRMapping.h"
 #include "passes/autodiff/MinCut.h"
 #include "passes/autodiff/Reverse.h"
+#include "passes/recompute/Variants.h"
+#include <cmath>
 
 using namespace mlir;
 
@@ -18,7 +21,6 @@ struct Joint {
   unsigned arguments = 0, outputs = 0;
   BlockGradient result;
   llvm::DenseSet<Value> late; ///< depends on a gradient that comes in
-  llvm::SetVector<Value> kept;
 
   Block &body() { return function.getBody().front(); }
   func::ReturnOp end() { return cast<func::ReturnOp>(body().getTerminator()); }
@@ -113,8 +115,30 @@ llvm::SetVector<Value> readLate(Joint &joint) {
   return read;
 }
 
-/// Nodes 2i, 2i + 1 of the graph: value i before and after it is kept.
-void chooseKept(Joint &joint) {
+/// In flops; a byte moved counts as many as a core computes meanwhile.
+double costOf(Operation *op) {
+  constexpr double kFlopsPerByte = 8;
+  double bytes = 0;
+  for (Value value : op->getOperands())
+    bytes += double(bytesOf(value));
+  for (Value value : op->getResults())
+    bytes += double(bytesOf(value));
+  return cast<CostInterface>(op).flops() + kFlopsPerByte * bytes;
+}
+
+/// What running `op` again in the backward costs the cut. `price` is that of a
+/// flop in bytes; none: only what is cheap runs again.
+int64_t priceOf(Operation *op, std::optional<double> price) {
+  if (mayRunAgain(op))
+    return 0;
+  if (!price || !isa<CostInterface>(op))
+    return MinCut::unlimited;
+  return int64_t(std::ceil(std::min(costOf(op) * *price, 1e15)));
+}
+
+/// The values that the smallest cut keeps. Nodes 2i, 2i + 1 of the graph: value
+/// i before and after it is kept.
+llvm::SetVector<Value> chooseKept(Joint &joint, std::optional<double> price) {
   llvm::SetVector<Value> values;
   for (unsigned i = 0; i < joint.arguments; ++i)
     values.insert(joint.body().getArgument(i));
@@ -135,22 +159,23 @@ void chooseKept(Joint &joint) {
     bool free = !op || llvm::is_contained(outputs, value);
     // One byte more for each value: of equal cuts, the one of fewer values.
     cut.addEdge(in, in + 1, free ? 0 : bytesOf(value) + 1);
-    if (!op || !mayRunAgain(op)) {
-      cut.addEdge(source, in, MinCut::unlimited);
+    int64_t again = op ? priceOf(op, price) : MinCut::unlimited;
+    if (again > 0)
+      cut.addEdge(source, in, again);
+    if (again == MinCut::unlimited)
       continue;
-    }
-    if (op->getNumOperands() == 0) // a fill: made where it is read
-      continue;
-    for (Value operand : op->getOperands())
+    for (Value operand : op->getOperands()) // none: a fill, made where read
       cut.addEdge(place[operand] + 1, in, MinCut::unlimited);
   }
   for (Value value : readLate(joint))
     cut.addEdge(place[value] + 1, sink, MinCut::unlimited);
   cut.run(source, sink);
   // A free value has an edge of no capacity, so it is cut wherever reached.
+  llvm::SetVector<Value> kept;
   for (Value value : values)
     if (cut.onSourceSide(place[value]) && !cut.onSourceSide(place[value] + 1))
-      joint.kept.insert(value);
+      kept.insert(value);
+  return kept;
 }
 
 /// Ops that `results` need, not looking behind `given`.
@@ -207,36 +232,79 @@ func::FuncOp extract(Joint &joint, const Twine &name,
   return function;
 }
 
-/// Drops kept values that the backward came not to read.
-void dropUnread(Joint &joint) {
-  auto ops = needed(joint.end().getOperands().drop_front(joint.outputs),
-                    joint.kept);
-  auto isRead = [&](Value value) {
-    return llvm::any_of(value.getUsers(), [&](Operation *user) {
-      return ops.contains(user);
-    }) || llvm::is_contained(
-        joint.end().getOperands().drop_front(joint.outputs), value);
-  };
+/// Without kept values that the backward came not to read.
+llvm::SetVector<Value> withoutUnread(Joint &joint,
+                                     const llvm::SetVector<Value> &kept) {
+  auto grads = joint.end().getOperands().drop_front(joint.outputs);
+  auto ops = needed(grads, kept);
   llvm::SetVector<Value> read;
-  for (Value value : joint.kept)
-    if (isRead(value))
+  for (Value value : kept)
+    if (llvm::is_contained(grads, value) ||
+        llvm::any_of(value.getUsers(),
+                     [&](Operation *user) { return ops.contains(user); }))
       read.insert(value);
-  joint.kept = read;
+  return read;
 }
-} // namespace
 
-FailureOr<BlockGradient> buildBlockGradient(func::FuncOp block,
-                                            ArrayRef<Want> wanted) {
-  FailureOr<Joint> joint = buildJoint(block, wanted);
-  if (failed(joint))
-    return failure();
-  chooseKept(*joint);
-  dropUnread(*joint);
-  BlockGradient result = joint->result;
+/// One way to split the joint.
+struct Cut {
+  llvm::SetVector<Value> kept;
+  int64_t bytes = 0;           ///< of what is kept for the backward's sake
+  double cost = 0, flops = 0;  ///< of what runs again and is not cheap
+};
+
+Cut cutAt(Joint &joint, std::optional<double> price) {
+  Cut cut;
+  cut.kept = withoutUnread(joint, chooseKept(joint, price));
+  auto outputs = joint.end().getOperands().take_front(joint.outputs);
+  for (Value value : cut.kept)
+    if (value.getDefiningOp() && !llvm::is_contained(outputs, value))
+      cut.bytes += bytesOf(value);
+  auto ops =
+      needed(joint.end().getOperands().drop_front(joint.outputs), cut.kept);
+  for (Operation &op : joint.body().without_terminator())
+    if (ops.contains(&op) && !joint.isLate(op.getResult(0)) &&
+        !mayRunAgain(&op)) {
+      cut.cost += costOf(&op);
+      cut.flops += cast<CostInterface>(op).flops();
+    }
+  return cut;
+}
+
+/// What keeps everything but cheap values, then up to `levels` cuts that keep
+/// ever less: flops get cheaper until they cost nothing.
+std::vector<Cut> cutsOf(Joint &joint, unsigned levels) {
+  std::vector<Cut> all = {cutAt(joint, std::nullopt)};
+  for (int i = 0; levels > 0 && i <= 24; ++i) {
+    Cut cut = cutAt(joint, i == 24 ? 0 : std::ldexp(1.0, -i));
+    if (cut.bytes < all.back().bytes)
+      all.push_back(std::move(cut));
+  }
+  std::vector<Cut> chosen = {all[0]};
+  size_t count = std::min<size_t>(levels, all.size() - 1);
+  for (size_t n = 1; n <= count; ++n) // the last always, others evenly
+    chosen.push_back(all[n * (all.size() - 1) / count]);
+  return chosen;
+}
+
+/// Numbers what a precision policy must round alike wherever it runs: a copy
+/// in a backward may have lost the reader that made it round.
+void numberContractions(Joint &joint) {
+  Builder b(joint.function.getContext());
+  int64_t n = 0;
+  for (Operation &op : joint.body().without_terminator())
+    if (isa<ContractOp>(op) && !joint.isLate(op.getResult(0)))
+      op.setAttr(kContraction, b.getI64IntegerAttr(n++));
+}
+
+/// Forward and backward of `cut`, beside the block.
+void split(Joint &joint, const Cut &cut, const Twine &name,
+           BlockGradient &result) {
   SmallVector<Value> outputs(
-      joint->end().getOperands().take_front(joint->outputs));
+      joint.end().getOperands().take_front(joint.outputs));
   SmallVector<Value> forwardResults = outputs;
-  for (Value value : joint->kept) {
+  result.kept.clear();
+  for (Value value : cut.kept) {
     if (auto argument = dyn_cast<BlockArgument>(value)) {
       result.kept.push_back({true, argument.getArgNumber()});
       continue;
@@ -247,16 +315,59 @@ FailureOr<BlockGradient> buildBlockGradient(func::FuncOp block,
     if (found == forwardResults.end())
       forwardResults.push_back(value);
   }
-  llvm::SetVector<Value> given, late = joint->kept;
-  for (BlockArgument argument : joint->body().getArguments())
-    (argument.getArgNumber() < joint->arguments ? given : late)
+  llvm::SetVector<Value> given, late = cut.kept;
+  for (BlockArgument argument : joint.body().getArguments())
+    (argument.getArgNumber() < joint.arguments ? given : late)
         .insert(argument);
-  StringRef name = block.getSymName();
-  result.forward = extract(*joint, name + ".forward", given, forwardResults);
+  result.forward = extract(joint, name + ".forward", given, forwardResults);
   result.backward = extract(
-      *joint, name + ".backward", late,
+      joint, name + ".backward", late,
       SmallVector<Value>(
-          joint->end().getOperands().drop_front(joint->outputs)));
+          joint.end().getOperands().drop_front(joint.outputs)));
+}
+
+Variant describe(const BlockGradient &gradient, const Cut &cut,
+                 StringRef block) {
+  Variant variant;
+  variant.block = block.str();
+  variant.outputs = gradient.outputs;
+  for (BlockGradient::Kept kept : gradient.kept)
+    variant.kept.push_back(kept.isArgument ? int64_t(kept.index)
+                                           : -1 - int64_t(kept.index));
+  variant.cost = cut.cost;
+  variant.flops = cut.flops;
+  return variant;
+}
+} // namespace
+
+FailureOr<BlockGradient> buildBlockGradient(func::FuncOp block,
+                                            ArrayRef<Want> wanted,
+                                            unsigned levels) {
+  FailureOr<Joint> joint = buildJoint(block, wanted);
+  if (failed(joint))
+    return failure();
+  if (levels > 0)
+    numberContractions(*joint);
+  std::vector<Cut> cuts = cutsOf(*joint, levels);
+  StringRef name = block.getSymName();
+  BlockGradient result = joint->result;
+  result.hasVariants = cuts.size() > 1;
+  for (auto [level, cut] : llvm::enumerate(cuts)) {
+    BlockGradient made = joint->result;
+    split(*joint, cut, variantName(name, level), made);
+    if (cuts.size() > 1) {
+      Variant variant = describe(made, cut, name);
+      variant.level = int64_t(level);
+      variant.levels = int64_t(cuts.size() - 1);
+      setVariant(made.forward, variant);
+      setVariant(made.backward, variant);
+    }
+    if (level == 0) {
+      result.forward = made.forward;
+      result.backward = made.backward;
+      result.kept = made.kept;
+    }
+  }
   joint->function.erase();
   return result;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A block function's forward, which keeps values, and its backward.
+// A block function's forward, which keeps values, and its backward; where
+// memory is budgeted, in variants that keep less and compute more again.
 #pragma once
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
@@ -18,6 +19,7 @@ struct BlockGradient {
   mlir::func::FuncOp backward;
   unsigned outputs = 0;
   llvm::SmallVector<Kept> kept;
+  bool hasVariants = false; ///< its calls are numbered (Variants.h)
   llvm::SmallVector<unsigned> dOutputs;   ///< float outputs, ascending
   llvm::SmallVector<unsigned> dArguments; ///< those with a gradient, ascending
   llvm::SmallVector<bool> accumulated;    ///< of each: it is a sum
@@ -26,8 +28,10 @@ struct BlockGradient {
 /// What is wanted of a block's argument.
 enum class Want { Nothing, Gradient, Sum };
 
-/// Builds both beside `block`, with one want per argument.
+/// Builds both beside `block`, with one want per argument; with `levels`, up to
+/// so many variants that keep less, as functions of their own (Variants.h).
 mlir::FailureOr<BlockGradient> buildBlockGradient(mlir::func::FuncOp block,
-                                                  llvm::ArrayRef<Want> wanted);
+                                                  llvm::ArrayRef<Want> wanted,
+                                                  unsigned levels = 0);
 
 } // namespace ltc

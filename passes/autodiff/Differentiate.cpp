@@ -6,6 +6,7 @@
 #include "passes/autodiff/Passes.h"
 #include "mlir/IR/IRMapping.h"
 #include "passes/autodiff/Reverse.h"
+#include "passes/recompute/Variants.h"
 
 using namespace mlir;
 
@@ -14,6 +15,9 @@ namespace ltc {
 #include "passes/autodiff/Passes.h.inc"
 
 namespace {
+/// Ways beside `keep` that a block may have where memory is budgeted.
+constexpr unsigned kLevels = 3;
+
 /// Values of @loss that depend on a parameter.
 llvm::DenseSet<Value> trained(func::FuncOp loss) {
   SmallVector<Value> parameters;
@@ -52,12 +56,13 @@ FailureOr<BlockGradients> differentiateBlocks(func::FuncOp loss,
     }
   }
   auto module = loss->getParentOfType<ModuleOp>();
+  unsigned levels = module->hasAttr("ltc.memory_budget") ? kLevels : 0;
   BlockGradients blocks;
   for (auto &[name, wants] : wanted) {
     if (llvm::all_of(wants, [](Want want) { return want == Want::Nothing; }))
       continue;
-    auto gradient =
-        buildBlockGradient(module.lookupSymbol<func::FuncOp>(name), wants);
+    auto gradient = buildBlockGradient(
+        module.lookupSymbol<func::FuncOp>(name), wants, levels);
     if (failed(gradient))
       return failure();
     blocks[name.str()] = *gradient;
@@ -93,6 +98,25 @@ void eraseStopGradients(ModuleOp module) {
   });
 }
 
+/// @accumulate.recompute1, ...: the phase with every block at that level. So
+/// variants are called, and what is decided by callers holds for them too.
+void addVariantsOfAccumulate(ModuleOp module) {
+  auto accumulate = module.lookupSymbol<func::FuncOp>("accumulate");
+  int64_t levels = 0;
+  for (auto function : module.getOps<func::FuncOp>())
+    if (auto variant = variantOf(function))
+      levels = std::max(levels, variant->levels);
+  OpBuilder b(accumulate);
+  b.setInsertionPointAfter(accumulate);
+  for (int64_t level = 1; level <= levels; ++level) {
+    auto copy = cast<func::FuncOp>(b.clone(*accumulate));
+    copy.setSymName(variantName("accumulate", level));
+    bool done = useLevel(copy, int64_t(blockCalls(copy).size()), level);
+    assert(done && "variants differ in what they keep alone");
+    (void)done;
+  }
+}
+
 /// Private functions that nothing calls any more.
 void eraseUncalled(ModuleOp module) {
   for (auto function :
@@ -115,6 +139,7 @@ struct Differentiate : impl::DifferentiatePassBase<Differentiate> {
         failed(buildAccumulate(loss, *blocks, heads, chunkBytes)) ||
         failed(buildEvaluate(loss, heads, chunkBytes)))
       return failure();
+    addVariantsOfAccumulate(getOperation());
     loss.erase();
     for (Head &head : heads)
       head.function.erase();

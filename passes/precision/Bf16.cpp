@@ -5,7 +5,9 @@
 #include "ir/ops/Build.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "passes/recompute/Variants.h"
 #include "passes/precision/Narrow.h"
+#include <set>
 
 using namespace mlir;
 
@@ -18,6 +20,7 @@ public:
 
   void run() {
     findParameters();
+    findRounded();
     llvm::DenseSet<Operation *> outside = stepFunctions();
     for (auto function : module.getOps<func::FuncOp>()) {
       if (function.isExternal() || outside.contains(function))
@@ -51,6 +54,29 @@ private:
             changed |= parameters.insert(callee.getArgument(i)).second;
       });
     }
+  }
+
+  /// A block's contraction has copies where a backward computes it again; what
+  /// its forward decides holds for them, whatever else reads them there.
+  void findRounded() {
+    for (auto function : module.getOps<func::FuncOp>()) {
+      auto variant = variantOf(function);
+      if (!variant || variant->level != 0 ||
+          !function.getSymName().ends_with(".forward"))
+        continue;
+      for (auto op : function.getBody().getOps<ContractOp>())
+        if (auto number = op->getAttrOfType<IntegerAttr>(kContraction))
+          if (!isOnlyAdded(op.getOutput()))
+            rounded.insert({variant->block, number.getInt()});
+    }
+  }
+
+  bool isRounded(ContractOp op) {
+    auto number = op->getAttrOfType<IntegerAttr>(kContraction);
+    auto variant = variantOf(op->getParentOfType<func::FuncOp>());
+    if (number && variant)
+      return rounded.count({variant->block, number.getInt()});
+    return !isOnlyAdded(op.getOutput());
   }
 
   bool isParameter(Value value) {
@@ -110,7 +136,7 @@ private:
       return;
     bool weight = isParameter(op.getLhs()) || isParameter(op.getRhs());
     narrowOperands(op, 2);
-    if (!weight || isOnlyAdded(op.getOutput()))
+    if (!weight || !isRounded(op))
       return;
     Value rounded = narrow(op.getOutput()), wide = widen(rounded);
     op.getOutput().replaceAllUsesExcept(wide, rounded.getDefiningOp());
@@ -127,6 +153,7 @@ private:
 
   ModuleOp module;
   llvm::DenseSet<Value> parameters;
+  std::set<std::pair<std::string, int64_t>> rounded; ///< block, contraction
 };
 
 /// view(widened x) = widened view(x): what is stored between is bf16.

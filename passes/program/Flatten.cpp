@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "passes/program/Flatten.h"
 #include "llvm/ADT/StringMap.h"
+#include "passes/recompute/Variants.h"
 
 using namespace mlir;
 
@@ -94,12 +95,12 @@ private:
          llvm::zip(function.getArguments(), arguments))
       places[argument] = place;
     for (auto call : function.getBody().getOps<func::CallOp>())
-      ++total[call.getCallee()];
+      ++total[partOf(call)];
     for (Operation &op : function.getBody().front().without_terminator()) {
       if (auto call = dyn_cast<func::CallOp>(op)) {
-        int n = seen[call.getCallee()]++;
-        std::string name =
-            segmentOf(call.getCallee(), n, total[call.getCallee()]);
+        std::string called = partOf(call);
+        int n = seen[called]++;
+        std::string name = segmentOf(called, n, total[called]);
         if (failed(runCall(call, places, name)))
           return failure();
       } else if (failed(runOp(op, places, segment))) {
@@ -111,6 +112,14 @@ private:
          function.getBody().front().getTerminator()->getOperands())
       results.push_back(places.lookup(value));
     return results;
+  }
+
+  /// What is called, whichever variant: layer.forward.
+  std::string partOf(func::CallOp call) {
+    StringRef callee = call.getCallee();
+    auto variant = variantOf(symbols.lookup<func::FuncOp>(callee));
+    return variant ? variant->block + "." + callee.rsplit('.').second.str()
+                   : callee.str();
   }
 
   /// layer.forward, the fourth of its calls: layer.3.forward. Backwards run

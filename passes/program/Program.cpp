@@ -2,8 +2,7 @@
 // Assembles the artifact: layout, phases, native kernels, counts.
 #include "passes/program/Program.h"
 #include "llvm/ADT/MapVector.h"
-#include "passes/memory/Plan.h"
-#include "passes/program/Flatten.h"
+#include "passes/program/Activations.h"
 
 using namespace mlir;
 
@@ -12,10 +11,11 @@ namespace {
 
 using artifact::BufferClass;
 
-constexpr const char *kPhases[] = {
-    "init",    "accumulate", "apply",   "evaluate",
-    "predict", "prepare",    "prefill", "decode",
-    "enter_evaluation"};
+/// Tokens of a chunk that generation computes at once; 0 of other phases.
+int64_t chunkOf(func::FuncOp phase) {
+  auto chunk = phase->getAttrOfType<IntegerAttr>("ltc.length");
+  return chunk ? chunk.getInt() : 0;
+}
 
 class Assembler {
 public:
@@ -65,16 +65,15 @@ private:
   LogicalResult addPhase(func::FuncOp function) {
     auto phase = std::make_unique<artifact::PhaseT>();
     phase->name = function.getSymName().str();
-    auto chunk = function->getAttrOfType<IntegerAttr>("ltc.length");
+    int64_t chunk = chunkOf(function);
     bool predicts = phase->name == "predict" || chunk;
-    layout.readEvaluationWeights(predicts || phase->name == "evaluate" ||
-                                 phase->name == "prepare");
+    layout.readEvaluationWeights(readsEvaluationWeights(function));
     auto flat = flatten(function, layout);
     if (failed(flat))
       return failure();
     if (predicts || phase->name == "evaluate" || phase->name == "accumulate") {
       phase->batch = predicts ? 1 : moduleNumber("ltc.micro_batch");
-      phase->length = chunk ? chunk.getInt() : moduleNumber("ltc.length");
+      phase->length = chunk ? chunk : moduleNumber("ltc.length");
     }
     for (const artifact::InputT &input : flat->inputs)
       phase->inputs.push_back(std::make_unique<artifact::InputT>(input));
@@ -102,30 +101,13 @@ private:
 
   /// Gives every storage without a buffer one in the activation arena.
   void placeActivations(FlatPhase &flat, artifact::PhaseT &phase) {
-    std::vector<Lifetime> lives(flat.storages.size());
-    std::vector<bool> used(flat.storages.size(), false);
-    for (auto [n, command] : llvm::enumerate(flat.commands))
-      for (Place place : command.places) {
-        int64_t at = flat.resolve(place).storage;
-        if (!used[at])
-          lives[at] = {flat.storages[at].bytes, int64_t(n), int64_t(n)};
-        used[at] = true;
-        lives[at].last = int64_t(n);
-      }
-    std::vector<Lifetime> blocks;
-    std::vector<size_t> owners;
-    for (size_t i = 0; i < lives.size(); ++i)
-      if (used[i] && flat.storages[i].buffer < 0) {
-        blocks.push_back(lives[i]);
-        owners.push_back(i);
-      }
-    MemoryPlan plan = planMemory(blocks);
-    phase.activation_peak = plan.bytes;
-    for (auto [n, owner] : llvm::enumerate(owners)) {
+    Activations found = planActivations(flat);
+    phase.activation_peak = found.plan.bytes;
+    for (auto [n, owner] : llvm::enumerate(found.storages)) {
       Storage &storage = flat.storages[owner];
       storage.buffer = layout.addBuffer(
           storage.name, BufferClass::activation, storage.dtype, storage.shape,
-          plan.offsets[n], storage.bytes, storage.line);
+          found.plan.offsets[n], storage.bytes, storage.line);
     }
   }
 
@@ -274,6 +256,24 @@ private:
       result->config_json = text.getValue().str();
     if (auto text = module->getAttrOfType<StringAttr>("ltc.no_cache_why"))
       result->no_cache_why = text.getValue().str();
+    if (auto budget = module->getAttrOfType<DictionaryAttr>("ltc.memory_budget"))
+      result->memory_budget = uint64_t(numberOf(budget, "bytes", 0));
+    if (auto choice = module->getAttrOfType<ArrayAttr>("ltc.recompute"))
+      for (Attribute entry : choice)
+        addRecompute(cast<DictionaryAttr>(entry));
+  }
+
+  void addRecompute(DictionaryAttr dict) {
+    auto entry = std::make_unique<artifact::RecomputeT>();
+    entry->block = textOf(dict, "block");
+    entry->calls = uint32_t(numberOf(dict, "calls", 0));
+    entry->recomputed = uint32_t(numberOf(dict, "recomputed", 0));
+    entry->kept_bytes = uint64_t(numberOf(dict, "kept_bytes", 0));
+    entry->recomputed_kept_bytes =
+        uint64_t(numberOf(dict, "recomputed_kept_bytes", 0));
+    if (auto flops = dict.getAs<FloatAttr>("flops"))
+      entry->flops = flops.getValueAsDouble();
+    result->recompute.push_back(std::move(entry));
   }
 
   ModuleOp module;
@@ -287,6 +287,12 @@ private:
 };
 
 } // namespace
+
+bool readsEvaluationWeights(func::FuncOp phase) {
+  StringRef name = phase.getSymName();
+  return chunkOf(phase) || name == "predict" || name == "evaluate" ||
+         name == "prepare";
+}
 
 FailureOr<std::unique_ptr<artifact::ArtifactT>>
 buildProgram(ModuleOp module, Target &target, TimingScope &timing) {

@@ -204,6 +204,56 @@ protected:
     }
   }
 
+  void setBudget(uint64_t bytes) {
+    OpBuilder b(&context);
+    auto number = [&](StringRef name, uint64_t value) {
+      return b.getNamedAttr(name, b.getI64IntegerAttr(int64_t(value)));
+    };
+    (*module)->setAttr("ltc.memory_budget",
+                       b.getDictionaryAttr({number("bytes", bytes),
+                                            number("beside", 0),
+                                            number("threads", 1)}));
+  }
+
+  /// What a budget counts: resuming holds the weights twice.
+  static uint64_t budgeted(const artifact::ArtifactT &program) {
+    uint64_t total = 0, arenas[8] = {};
+    for (const auto &arena : program.arenas)
+      arenas[size_t(arena->class_)] = arena->bytes;
+    for (uint64_t bytes : arenas)
+      total += bytes;
+    uint64_t weights = arenas[size_t(artifact::BufferClass::parameter)];
+    uint64_t activations = arenas[size_t(artifact::BufferClass::activation)];
+    return total - activations + std::max(activations, weights);
+  }
+
+  /// Two steps of two micro batches each, phase by phase.
+  void compareSteps(const artifact::ArtifactT &program) {
+    Result<void> checked = checkArtifact(program, ~uint64_t(0));
+    ASSERT_TRUE(bool(checked)) << checked.error().message;
+    ProgramRunner runner(*module, program);
+    for (const auto &parameter : program.parameters)
+      runner.write(parameter->buffer, random(parameter->shape, false));
+    for (const auto &term : program.terms)
+      runner.write(term->inverse_count, HostTensor::scalar(0.125));
+    for (const auto &scalar : program.scalars)
+      runner.write(scalar->buffer, HostTensor::scalar(0.5));
+    for (int step = 0; step < 2; ++step) {
+      for (int micro = 0; micro < 2; ++micro) {
+        for (const auto &phase : program.phases)
+          for (const auto &input : phase->inputs) {
+            const artifact::BufferT &b = *program.buffers[input->buffer];
+            runner.write(input->buffer, random(b.shape, true));
+          }
+        comparePhase("evaluate", runner, program);
+        comparePhase("accumulate", runner, program);
+      }
+      comparePhase("apply", runner, program);
+      for (double x : runner.read(runner.find("gradient of group 0")).data)
+        ASSERT_EQ(x, 0);
+    }
+  }
+
   MLIRContext context;
   OwningOpRef<ModuleOp> module, plain;
   int64_t elements = 0;
@@ -213,29 +263,45 @@ protected:
 TEST_F(ProgramTest, aWholeStepIsWhatTheInterpreterSays) {
   auto program = compile();
   ASSERT_TRUE(program);
-  Result<void> checked = checkArtifact(*program, ~uint64_t(0));
-  ASSERT_TRUE(bool(checked)) << checked.error().message;
-  ProgramRunner runner(*module, *program);
-  for (const auto &parameter : program->parameters)
-    runner.write(parameter->buffer, random(parameter->shape, false));
-  for (const auto &term : program->terms)
-    runner.write(term->inverse_count, HostTensor::scalar(0.125));
-  for (const auto &scalar : program->scalars)
-    runner.write(scalar->buffer, HostTensor::scalar(0.5));
-  for (int step = 0; step < 2; ++step) {
-    for (int micro = 0; micro < 2; ++micro) {
-      for (const auto &phase : program->phases)
-        for (const auto &input : phase->inputs) {
-          const artifact::BufferT &b = *program->buffers[input->buffer];
-          runner.write(input->buffer, random(b.shape, true));
-        }
-      comparePhase("evaluate", runner, *program);
-      comparePhase("accumulate", runner, *program);
-    }
-    comparePhase("apply", runner, *program);
-    for (double x : runner.read(runner.find("gradient of group 0")).data)
-      ASSERT_EQ(x, 0);
+  compareSteps(*program);
+}
+
+TEST_F(ProgramTest, aBudgetIsMetAndTheStepIsTheSame) {
+  OwningOpRef<ModuleOp> copy = module->clone();
+  setBudget(~uint64_t(0) / 4);
+  auto kept = compile();
+  ASSERT_TRUE(kept);
+  ASSERT_EQ(kept->recompute.size(), 1u);
+  EXPECT_EQ(kept->recompute[0]->recomputed, 0u);
+  uint64_t budget = budgeted(*kept) - 1;
+  int met = 0; // by more calls, or by a variant that keeps less
+  for (; met < 8; ++met) {
+    module = OwningOpRef<ModuleOp>(copy->clone());
+    setBudget(budget);
+    auto program = compile();
+    if (!program)
+      break; // below the least
+    EXPECT_GE(program->recompute[0]->recomputed, 1u);
+    EXPECT_LE(budgeted(*program), budget);
+    EXPECT_EQ(program->memory_budget, budget);
+    compareSteps(*program);
+    budget = budgeted(*program) - 1;
   }
+  EXPECT_GE(met, 1);
+}
+
+TEST_F(ProgramTest, aBudgetThatCannotBeMetIsRefused) {
+  std::string said;
+  ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diagnostic) {
+    said += diagnostic.str() + "\n";
+    for (Diagnostic &note : diagnostic.getNotes())
+      said += note.str() + "\n";
+  });
+  setBudget(100);
+  EXPECT_FALSE(compile());
+  EXPECT_NE(said.find("cannot be met"), std::string::npos) << said;
+  EXPECT_NE(said.find("alive at the peak"), std::string::npos) << said;
+  EXPECT_NE(said.find("MiB is the least"), std::string::npos) << said;
 }
 
 TEST_F(ProgramTest, sameModuleSameProgram) {

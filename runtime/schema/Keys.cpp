@@ -26,6 +26,8 @@ static constexpr Key kKeys[] = {
      ">= 1, <= 1048576"},
     {"train.precision", structure, text, "fp32", false,
      "of products' operands and activations: fp32 or bf16"},
+    {"train.memory_budget", structure, bytes, "none", false,
+     "blocks compute again what does not fit; none: keep all"},
     {"train.duration", host, duration, "", true, "how long to train"},
     {"train.seed", host, count, "1", false,
      "of the weights and the data's order", ">= 0"},

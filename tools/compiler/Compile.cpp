@@ -6,15 +6,64 @@
 #include "passes/program/Program.h"
 #include "runtime/artifact/File.h"
 #include "runtime/base/Compiler.h"
+#include "runtime/data/Ahead.h"
+#include "runtime/data/Streams.h"
+#include "runtime/device/Roofline.h"
+#include "runtime/formats/Safetensors.h"
+#include "tools/compiler/Reserve.h"
 #include "tools/compiler/Trail.h"
 #include "llvm/Support/raw_ostream.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/MLIRContext.h"
+#include <thread>
 
 using namespace mlir;
 
 namespace ltc {
 namespace {
+
+uint64_t threadsOf(const spec::Spec &spec) {
+  for (const spec::Spec::Host &entry : spec.host)
+    if (entry.key->name == "run.threads" && entry.value.get<int64_t>() > 0)
+      return entry.value.get<uint64_t>();
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+/// What a run allocates that is no part of its program, the index of its
+/// documents apart.
+uint64_t bytesBeside(const spec::Spec &spec) {
+  auto batch = [&](int64_t rows) {
+    DataOptions options;
+    options.length = spec.length;
+    options.rows = rows;
+    return batchBytes(options);
+  };
+  return kLtcItself + kCodeReserve + kWriteBuffer +
+         Ahead::kBatches * batch(spec.batch) +
+         spec.eval.size() * batch(spec.microBatch);
+}
+
+/// `ltc.memory_budget`: no part of the structure, since no bit depends on it.
+void setBudget(const spec::Spec &spec, ModuleOp module) {
+  if (!spec.memoryBudget)
+    return;
+  Builder b(module.getContext());
+  const spec::Place &place = spec.memoryBudgetPlace;
+  auto number = [&](StringRef name, uint64_t value) {
+    return b.getNamedAttr(name, b.getI64IntegerAttr(int64_t(value)));
+  };
+  module->setAttr(
+      "ltc.memory_budget",
+      b.getDictionaryAttr(
+          {number("bytes", *spec.memoryBudget),
+           number("beside", bytesBeside(spec)),
+           number("before",
+                  kLtcItself + kCodeReserve + Roofline::kMeasureBytes),
+           number("threads", threadsOf(spec)),
+           b.getNamedAttr("at", FileLineColLoc::get(b.getContext(), place.file,
+                                                    place.line,
+                                                    place.column))}));
+}
 
 class Compilation {
 public:
@@ -73,11 +122,13 @@ private:
     options.timing = &timing;
     options.debugDir = request.debugDir ? request.debugDir : "";
     options.report = request.report ? request.report : "";
+    setBudget(spec, *module);
+    auto target = createCpuTarget();
+    options.target = target.get();
     if (request.emit)
       return emitStage(*module, options);
     if (trail.follows() && failed(followKernels(*module, options)))
       return failure();
-    auto target = createCpuTarget();
     auto artifact = compileModule(*module, *target, options);
     if (failed(artifact))
       return failure();

@@ -3,6 +3,7 @@
 #include "runtime/artifact/File.h"
 #include "tools/ltc/Commands.h"
 #include "tools/ltc/Data.h"
+#include "tools/ltc/Residuals.h"
 #include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -115,7 +116,9 @@ json toJson(const artifact::ArtifactT &table) {
               {"attention_flops_per_token", table.attention_flops_per_token},
               {"micro_batch", table.micro_batch},
               {"length", table.length},
-              {"vocab", table.vocab}};
+              {"vocab", table.vocab},
+              {"memory_budget", table.memory_budget},
+              {"recompute", recomputeJson(table)}};
   out["spec"] = json::parse(table.spec_json, nullptr, false);
   for (const auto &arena : table.arenas)
     out["arenas"].push_back(
@@ -169,6 +172,7 @@ void inspect(const std::string &path, bool asJson) {
     return;
   }
   printSummary(table);
+  printRecompute(table);
   printMemory(table);
   for (const auto &object : table.objects)
     std::printf("target          %s, %s\n", object->target.c_str(),

@@ -3,11 +3,14 @@
 #include "plugins/sdk/cpp/Files.h"
 #include "runtime/data/Ahead.h"
 #include "runtime/formats/Safetensors.h"
+#include "tools/compiler/Reserve.h"
 #include "tools/ltc/Commands.h"
 #include "tools/ltc/Data.h"
 #include "tools/ltc/Expect.h"
+#include "tools/ltc/Residuals.h"
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -19,7 +22,7 @@ using artifact::BufferClass;
 struct PlanJob {
   std::string path;
   std::vector<std::string> settings;
-  bool asJson = false;
+  bool asJson = false, residuals = false;
 };
 
 /// A part of the memory that `ltc run` takes.
@@ -122,21 +125,22 @@ std::vector<Line> memoryLines(const ArtifactFile &file,
       {"resuming", arena(BufferClass::parameter),
        "one file at a time is mapped, before the first step"},
       {"measuring", Roofline::kMeasureBytes,
-       "of the machine's ceilings, before the run begins"},
+       "of the machine's ceilings, before all else is touched"},
       {"artifact", file.bytes().size(), "mapped"},
       {"kernels", kernels, "the object as the system's loader maps it"}};
 }
 
-/// Measuring and resuming are over when activations come; the largest counts.
+/// Resuming is over when activations come: the larger counts. So is measuring
+/// before anything but the code is touched.
 uint64_t totalOf(const std::vector<Line> &lines) {
-  uint64_t total = 0, largest = 0;
-  for (const Line &line : lines) {
-    bool inTurn = line.name == "resuming" || line.name == "measuring" ||
-                  line.name == "activations";
-    total += inTurn ? 0 : line.bytes;
-    largest = std::max(largest, inTurn ? line.bytes : 0);
-  }
-  return total + largest;
+  std::map<std::string, uint64_t> bytes;
+  uint64_t sum = 0;
+  for (const Line &line : lines)
+    sum += bytes[line.name] = line.bytes;
+  uint64_t run = sum - bytes["measuring"] -
+                 std::min(bytes["resuming"], bytes["activations"]);
+  return std::max(run, bytes["measuring"] + bytes["artifact"] +
+                           bytes["kernels"]);
 }
 
 void printLines(const std::vector<Line> &lines) {
@@ -157,6 +161,28 @@ void printGeneration(const artifact::ArtifactT &table) {
   else if (uint64_t bytes = arenaBytes(table, BufferClass::cache))
     std::printf("generation keeps %s of caches for %lld tokens\n",
                 shortBytes(double(bytes)).c_str(), (long long)table.length);
+}
+
+/// What counts for train.memory_budget: all but mapped data files, and ltc
+/// itself, which is no line.
+uint64_t budgetedOf(std::vector<Line> lines) {
+  std::erase_if(lines,
+                [](const Line &line) { return line.name == "data files"; });
+  return totalOf(lines) + kLtcItself;
+}
+
+void printBudget(const artifact::ArtifactT &table,
+                 const std::vector<Line> &lines) {
+  printRecompute(table);
+  uint64_t taken = budgetedOf(lines);
+  if (!table.memory_budget)
+    return;
+  std::printf("  %s of it taken, with ltc itself and without data files\n",
+              shortBytes(double(taken)).c_str());
+  if (taken > table.memory_budget)
+    std::printf("  above the budget by %s: what this run's settings or data "
+                "add was not known when it was compiled\n",
+                shortBytes(double(taken - table.memory_budget)).c_str());
 }
 
 /// What is planned beside memory.
@@ -188,7 +214,8 @@ nlohmann::ordered_json timeJson(const Plan &plan) {
   return out;
 }
 
-void printJson(const std::vector<Line> &lines, const Plan &plan) {
+void printJson(const artifact::ArtifactT &table,
+               const std::vector<Line> &lines, const Plan &plan) {
   nlohmann::ordered_json out;
   const Work &work = plan.work;
   out["parameters"] = work.parameters;
@@ -205,6 +232,10 @@ void printJson(const std::vector<Line> &lines, const Plan &plan) {
     out["lines"].push_back(
         {{"name", line.name}, {"bytes", line.bytes}, {"note", line.note}});
   out["total"] = totalOf(lines);
+  out["memory_budget"] = table.memory_budget;
+  out["budgeted"] = budgetedOf(lines);
+  out["recompute"] = recomputeJson(table);
+  out["residuals"] = residualsJson(table);
   std::printf("%s\n", out.dump(1).c_str());
 }
 
@@ -300,11 +331,14 @@ void plan(const PlanJob &job) {
             std::nullopt};
   plan.steps = stepsOf(options, plan.work, data.epochTokens);
   if (job.asJson)
-    return printJson(lines, plan);
+    return printJson(file.program, lines, plan);
   printSummary(file.program);
   printTime(options, plan);
+  printBudget(file.program, lines);
   printLines(lines);
   printGeneration(file.program);
+  if (job.residuals)
+    printResiduals(file.program);
   printLargest(file.program);
 }
 
@@ -332,6 +366,7 @@ void addPlan(CLI::App &app) {
   command->footer(
       "  ltc plan spec.yaml\n"
       "  ltc plan model.ltca --set train.batch=64\n"
+      "  ltc plan spec.yaml --residuals   what the backward keeps, by line\n"
       "\n"
       "Parameters, FLOPs, the time of a step and of the run, and every byte\n"
       "that the run will take, by line, before anything runs. Nothing is\n"
@@ -347,6 +382,8 @@ void addPlan(CLI::App &app) {
                    "KEY=VALUE for scalars and host keys, as in ltc run")
       ->allow_extra_args(false);
   command->add_flag("--json", job->asJson, "all of it, for programs");
+  command->add_flag("--residuals", job->residuals,
+                    "every value saved for the backward, by line of its text");
   command->callback([job] { plan(*job); });
 }
 

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// What train.memory_budget counts beside a program's own memory, so that a
+// run's resident memory (its mapped data files apart) stays below the budget.
+#pragma once
+#include <cstdint>
+
+namespace ltc {
+
+/// The program, its libraries, stacks and tables.
+inline constexpr uint64_t kLtcItself = 16 << 20;
+/// The artifact and its kernels, whose size is known last; most take 1 MiB.
+inline constexpr uint64_t kCodeReserve = 4 << 20;
+
+} // namespace ltc
