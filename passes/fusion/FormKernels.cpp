@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Groups of ops become ltc.kernel symbols; a launch stands in their place.
 #include "ir/interfaces/Working.h"
-#include "passes/fusion/Groups.h"
 #include "passes/fusion/Passes.h"
+#include "passes/fusion/Report.h"
 #include "llvm/ADT/StringMap.h"
-#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/raw_ostream.h"
 #include "mlir/IR/IRMapping.h"
-#include <set>
 
 using namespace mlir;
 
@@ -63,8 +61,9 @@ Location fusedLocation(ArrayRef<Operation *> ops) {
 
 class Outliner {
 public:
-  Outliner(func::FuncOp function, const InPlace &inPlace, KernelTable &table)
-      : function(function), inPlace(inPlace), table(table) {}
+  Outliner(func::FuncOp function, const InPlace &inPlace, KernelTable &table,
+           FusionReport &report)
+      : function(function), inPlace(inPlace), table(table), report(report) {}
 
   void run(ArrayRef<Group> order) {
     Operation *end = function.getBody().front().getTerminator();
@@ -95,6 +94,7 @@ private:
         if (!llvm::is_contained(group.ops, operand.getDefiningOp()))
           inputs.insert(operand);
     StringRef name = table.enter(kernelOf(group, inputs, results));
+    report.add(name, function.getSymName(), group);
     OpBuilder b(end);
     auto launch = LaunchOp::create(b, fusedLocation(group.ops),
                                    TypeRange(ValueRange(results)), name,
@@ -147,20 +147,10 @@ private:
   func::FuncOp function;
   const InPlace &inPlace;
   KernelTable &table;
+  FusionReport &report;
   llvm::DenseMap<Value, Value> renamed; ///< op's result -> launch's
   int count = 0;
 };
-
-std::string lineOf(Location loc) {
-  std::string text;
-  llvm::raw_string_ostream out(text);
-  if (auto file = loc->findInstanceOf<FileLineColLoc>())
-    out << file.getFilename().getValue() << ":" << file.getLine() << ":"
-        << file.getColumn();
-  else
-    out << "?";
-  return text;
-}
 
 class FormKernels : public impl::FormKernelsPassBase<FormKernels> {
   using FormKernelsPassBase::FormKernelsPassBase;
@@ -169,8 +159,7 @@ class FormKernels : public impl::FormKernelsPassBase<FormKernels> {
     ModuleOp module = getOperation();
     InPlace inPlace = findInPlace(module);
     KernelTable table(module);
-    llvm::SetVector<std::string, std::vector<std::string>, std::set<std::string>>
-        lines;
+    FusionReport fusion;
     SmallVector<func::FuncOp> functions(module.getOps<func::FuncOp>());
     for (func::FuncOp function : functions) {
       if (function.isExternal())
@@ -183,27 +172,11 @@ class FormKernels : public impl::FormKernelsPassBase<FormKernels> {
       if (failed(order))
         return signalPassFailure();
       for (const Refusal &refusal : groups.refusals)
-        lines.insert(lineOf(refusal.reader) + ": @" +
-                     function.getSymName().str() + ": not fused with " +
-                     lineOf(refusal.producer) + ": " + refusal.why + "\n");
-      Outliner(function, inPlace, table).run(*order);
+        fusion.add(refusal, function.getSymName());
+      Outliner(function, inPlace, table, fusion).run(*order);
     }
-    writeReport(lines.getArrayRef());
-  }
-
-  void writeReport(ArrayRef<std::string> lines) {
-    if (report.empty())
-      return;
-    std::error_code error;
-    llvm::raw_fd_ostream file(report == "-" ? "/dev/stderr" : report.getValue(),
-                              error, llvm::sys::fs::OF_Append);
-    if (error) {
-      getOperation().emitError("cannot write the fusion report to ")
-          << report << ": " << error.message();
-      return signalPassFailure();
-    }
-    for (const std::string &line : lines)
-      file << line;
+    if (!report.empty() && failed(fusion.write(report, module.getLoc())))
+      signalPassFailure();
   }
 };
 

@@ -28,6 +28,7 @@ def FormKernelsPass : Pass<"ltc-form-kernels", "::mlir::ModuleOp"> {
   let options = [Option<"fuse", "fuse", "bool", "true",
                         "false: each op a kernel of its own, for tests">,
                  Option<"report", "report", "std::string", "\"\"",
-                        "file for what did not fuse and why; - is stderr">];
+                        "file for kernels, their ops, what did not fuse and "
+                        "why: JSON if it ends in .json; - is stderr">];
 }
 #endif

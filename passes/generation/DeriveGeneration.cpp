@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // @predict, a whole window, becomes @decode and @prefill with caches.
+#include "ir/interfaces/Line.h"
 #include "ir/ops/Build.h"
 #include "llvm/ADT/StringMap.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -394,14 +395,6 @@ Value Walker::chunkOf(MapOp map, unsigned result, int64_t dim) {
   return counts ? made[result] : Value();
 }
 
-std::string placeOf(Location loc) {
-  auto file = loc->findInstanceOf<FileLineColLoc>();
-  if (!file)
-    return "";
-  return file.getFilename().str() + ":" + std::to_string(file.getLine()) +
-         ":" + std::to_string(file.getColumn()) + ": ";
-}
-
 class DeriveGeneration
     : public impl::DeriveGenerationPassBase<DeriveGeneration> {
   using DeriveGenerationPassBase::DeriveGenerationPassBase;
@@ -432,9 +425,11 @@ class DeriveGeneration
     emitRemark(found.loc) << "generation takes the whole window for each "
                              "token: "
                           << found.why;
+    std::string line = lineOf(found.loc);
     getOperation()->setAttr(
         "ltc.no_cache_why",
-        StringAttr::get(&getContext(), placeOf(found.loc) + found.why));
+        StringAttr::get(&getContext(),
+                        (line.empty() ? line : line + ": ") + found.why));
   }
 };
 

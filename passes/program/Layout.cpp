@@ -27,14 +27,6 @@ uint64_t bytesOf(RankedTensorType type) {
   return uint64_t(type.getNumElements()) * std::max(1u, bits / 8);
 }
 
-std::string lineOf(Location loc) {
-  auto file = loc->findInstanceOf<FileLineColLoc>();
-  if (!file)
-    return "";
-  return file.getFilename().str() + ":" + std::to_string(file.getLine()) + ":" +
-         std::to_string(file.getColumn());
-}
-
 std::string textOf(DictionaryAttr dict, StringRef key) {
   auto text = dict.getAs<StringAttr>(key);
   return text ? text.getValue().str() : "";

@@ -4,6 +4,7 @@
 // after another; gradients are laid out alike, and so is a state of the
 // weight's shape. States follow one another by name, then group.
 #pragma once
+#include "ir/interfaces/Line.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/BuiltinTypes.h"
@@ -16,8 +17,6 @@ namespace ltc {
 
 artifact::DType dtypeOf(mlir::Type element);
 uint64_t bytesOf(mlir::RankedTensorType type);
-/// "file:line:column" of the first place in the text behind `loc`.
-std::string lineOf(mlir::Location loc);
 
 /// Fields of the dictionaries in the module's attributes; the default where
 /// a field is absent.

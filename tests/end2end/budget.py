@@ -141,6 +141,16 @@ def check_residuals(ltc, artifact, plan):
                           f"{turn} compute again")
 
 
+def check_settings(ltc, artifact, budget):
+    """Threads that compiling did not know have scratch that was not counted."""
+    done = subprocess.run([ltc, "run", artifact, "--set", "run.threads=200"],
+                          text=True, capture_output=True)
+    if done.returncode != 1 or not re.match(
+            rf"error: train\.memory_budget is {budget}\.0 MiB, this run would "
+            r"take \d+(\.\d)? MiB \(ltc plan shows of what\)", done.stderr):
+        training.fail(f"200 threads are not refused well:\n{done.stderr}")
+
+
 def sweep(ltc, recorder, folder):
     kept, expected = kept_run(ltc, os.path.join(folder, "keep"))
     least = least_of(ltc, os.path.join(folder, "least"))
@@ -163,6 +173,7 @@ def sweep(ltc, recorder, folder):
         training.same(f"{budget} MiB", run, expected)
     if counts != sorted(counts, reverse=True) or len(set(counts)) < 4:
         training.fail(f"computed again are {counts}: not ever fewer")
+    check_settings(ltc, artifact, budget)
     log = os.path.join(folder, "allocations")
     lines = {line["name"]: line["bytes"] for line in plan["lines"]}
     memory.record(ltc, recorder, artifact, os.path.join(folder, "recorded"),

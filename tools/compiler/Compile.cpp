@@ -2,6 +2,7 @@
 // Spec to artifact: what `ltc` calls when it compiles.
 #include "frontend/lower/Lower.h"
 #include "frontend/spec/Spec.h"
+#include "ir/interfaces/Line.h"
 #include "passes/Pipelines.h"
 #include "passes/program/Program.h"
 #include "runtime/artifact/File.h"
@@ -197,10 +198,8 @@ private:
     llvm::raw_string_ostream stream(text);
     auto line = [&](Location location, const char *kind,
                     const std::string &message) {
-      auto place = location->findInstanceOf<FileLineColLoc>();
-      if (place)
-        stream << place.getFilename().getValue() << ":" << place.getLine()
-               << ":" << place.getColumn() << ": ";
+      if (std::string place = lineOf(location); !place.empty())
+        stream << place << ": ";
       stream << kind << ": " << message << "\n";
     };
     DiagnosticSeverity severity = diagnostic.getSeverity();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/compiler/Trail.h"
+#include "ir/interfaces/Line.h"
 #include "ir/interfaces/Working.h"
 #include "ir/ops/Ops.h"
 #include "passes/Pipelines.h"
@@ -30,14 +31,6 @@ Trail::Trail(const LtcCompileRequest &request) : request(request) {
 
 Trail::~Trail() { Working::listener = nullptr; }
 
-static std::string placeOf(Operation *op) {
-  auto place = op->getLoc()->findInstanceOf<FileLineColLoc>();
-  if (!place)
-    return "";
-  return place.getFilename().str() + ":" + std::to_string(place.getLine()) +
-         ":" + std::to_string(place.getColumn());
-}
-
 /// "@layer", or "ltc.map of @layer".
 static std::string nameOf(Operation *op) {
   if (auto symbol = op->getAttrOfType<StringAttr>("sym_name"))
@@ -56,7 +49,7 @@ void Trail::at(const std::string &what) {
 
 /// "PLACE\nWHAT"; the place is empty where none is known.
 void Trail::say(Operation *op, const std::string &what) {
-  at(placeOf(op) + "\n" + what +
+  at(lineOf(op->getLoc()) + "\n" + what +
      (isa<ModuleOp>(op) ? "" : ", at " + nameOf(op)));
 }
 

@@ -29,7 +29,8 @@ void addCompile(CLI::App &app) {
   command->add_option("--debug-dir", job->debugDir,
                       "a folder for the IR after each pass");
   command->add_option("--fusion-report", job->report,
-                      "what did not fuse and why; - for the terminal");
+                      "kernels by line, what did not fuse and why; JSON if\n"
+                      "FILE ends in .json; - for the terminal");
   command->add_flag("--timing", job->timing,
                     "print the time by stage and pass");
   command->callback([job] {

@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // ltc plan: what a run will need, before it starts.
-#include "plugins/sdk/cpp/Files.h"
-#include "runtime/data/Ahead.h"
-#include "runtime/formats/Safetensors.h"
-#include "tools/compiler/Reserve.h"
 #include "tools/ltc/Commands.h"
 #include "tools/ltc/Data.h"
 #include "tools/ltc/Expect.h"
+#include "tools/ltc/Memory.h"
 #include "tools/ltc/Residuals.h"
 #include <algorithm>
 #include <cstdio>
-#include <map>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 namespace ltc::tool {
 namespace {
@@ -24,124 +19,6 @@ struct PlanJob {
   std::vector<std::string> settings;
   bool asJson = false, residuals = false;
 };
-
-/// A part of the memory that `ltc run` takes.
-struct Line {
-  std::string name;
-  uint64_t bytes;
-  std::string note;
-};
-
-uint64_t arenaBytes(const artifact::ArtifactT &table, BufferClass kind) {
-  for (const auto &arena : table.arenas)
-    if (arena->class_ == kind)
-      return arena->bytes;
-  return 0;
-}
-
-/// What the streams of a run read: bytes of files, documents, batches held.
-struct DataNeed {
-  uint64_t files = 0, documents = 0, batches = 0;
-  double epochTokens = 0; ///< of the training sources
-  std::string problem;
-};
-
-void addSources(const DataOptions &data, DataNeed &need) {
-  for (const SourceOptions &source : data.sources) {
-    try {
-      auto config = nlohmann::json::parse(source.config);
-      for (const std::string &file :
-           sdk::filesOf(config.at("path").get<std::string>()))
-        need.files += std::filesystem::file_size(file);
-    } catch (const std::exception &problem) {
-      need.problem = problem.what();
-      continue;
-    }
-    auto opened =
-        Source::open(source.kind, source.config, uint64_t(data.length));
-    if (opened) {
-      need.documents += (*opened)->documents();
-      need.epochTokens += double((*opened)->bytes());
-    } else {
-      need.problem = opened.error().message;
-    }
-  }
-}
-
-DataNeed dataNeed(const artifact::ArtifactT &table, const RunOptions &options) {
-  DataNeed need;
-  DataOptions training = trainingData(table, options);
-  need.batches = Ahead::kBatches * batchBytes(training);
-  addSources(training, need);
-  double epochTokens = need.epochTokens;
-  for (const auto &[name, data] : evaluationData(table)) {
-    need.batches += batchBytes(data);
-    addSources(data, need);
-  }
-  need.epochTokens = epochTokens;
-  return need;
-}
-
-/// Threads as the run will have them.
-uint64_t threadsOf(const RunOptions &options) {
-  if (options.threads > 0)
-    return options.threads;
-  return std::max(1u, std::thread::hardware_concurrency());
-}
-
-std::string times(uint64_t count, const std::string &what) {
-  return std::to_string(count) + " x " + what;
-}
-
-/// Everything over 1 MiB that a run allocates or maps is in one of these.
-std::vector<Line> memoryLines(const ArtifactFile &file,
-                              const RunOptions &options, const DataNeed &data) {
-  const artifact::ArtifactT &table = file.program;
-  uint64_t scratch = 0, kernels = 0;
-  for (const auto &kernel : table.kernels)
-    scratch = std::max(scratch, kernel->scratch_bytes);
-  for (const auto &object : table.objects)
-    kernels += object->size;
-  uint64_t threads = threadsOf(options);
-  auto arena = [&](BufferClass kind) { return arenaBytes(table, kind); };
-  uint64_t io = arena(BufferClass::io) + arena(BufferClass::scalar) +
-                arena(BufferClass::output);
-  // The index of a document: its length, its first piece, its place.
-  uint64_t index = data.documents * 40;
-  return {
-      {"weights", arena(BufferClass::parameter), ""},
-      {"gradients", arena(BufferClass::gradient), ""},
-      {"state", arena(BufferClass::state), "of the optimizer: " + statesText(table)},
-      {"activations", arena(BufferClass::activation), "the largest phase"},
-      {"workspace", arena(BufferClass::workspace),
-       "between a kernel's launches"},
-      {"scratch", threads * scratch, times(threads, shortBytes(scratch)) +
-                                         ", one per thread"},
-      {"inputs, outputs", io, "of a micro batch"},
-      {"loader", data.batches + index,
-       times(Ahead::kBatches, "a batch") + ", evaluation, index"},
-      {"data files", data.files, "mapped; pages that are not in use can go"},
-      {"checkpoint", kWriteBuffer, "a buffer: tensors go piece by piece"},
-      {"resuming", arena(BufferClass::parameter),
-       "one file at a time is mapped, before the first step"},
-      {"measuring", Roofline::kMeasureBytes,
-       "of the machine's ceilings, before all else is touched"},
-      {"artifact", file.bytes().size(), "mapped"},
-      {"kernels", kernels, "the object as the system's loader maps it"}};
-}
-
-/// Resuming is over when activations come: the larger counts. So is measuring
-/// before anything but the code is touched.
-uint64_t totalOf(const std::vector<Line> &lines) {
-  std::map<std::string, uint64_t> bytes;
-  uint64_t sum = 0;
-  for (const Line &line : lines)
-    sum += bytes[line.name] = line.bytes;
-  uint64_t run = sum - bytes["measuring"] -
-                 std::min(bytes["resuming"], bytes["activations"]);
-  return std::max(run, bytes["measuring"] + bytes["artifact"] +
-                           bytes["kernels"]);
-}
 
 void printLines(const std::vector<Line> &lines) {
   std::printf("memory of a run\n");
@@ -163,14 +40,6 @@ void printGeneration(const artifact::ArtifactT &table) {
                 shortBytes(double(bytes)).c_str(), (long long)table.length);
 }
 
-/// What counts for train.memory_budget: all but mapped data files, and ltc
-/// itself, which is no line.
-uint64_t budgetedOf(std::vector<Line> lines) {
-  std::erase_if(lines,
-                [](const Line &line) { return line.name == "data files"; });
-  return totalOf(lines) + kLtcItself;
-}
-
 void printBudget(const artifact::ArtifactT &table,
                  const std::vector<Line> &lines) {
   printRecompute(table);
@@ -180,8 +49,8 @@ void printBudget(const artifact::ArtifactT &table,
   std::printf("  %s of it taken, with ltc itself and without data files\n",
               shortBytes(double(taken)).c_str());
   if (taken > table.memory_budget)
-    std::printf("  above the budget by %s: what this run's settings or data "
-                "add was not known when it was compiled\n",
+    std::printf("  above the budget by %s, so ltc run refuses it: what its "
+                "settings or data add was not known when it was compiled\n",
                 shortBytes(double(taken - table.memory_budget)).c_str());
 }
 

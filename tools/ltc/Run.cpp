@@ -7,6 +7,7 @@
 #include "runtime/train/Trainer.h"
 #include "tools/ltc/Commands.h"
 #include "tools/ltc/Data.h"
+#include "tools/ltc/Memory.h"
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -104,6 +105,7 @@ RunOptions optionsOf(const RunJob &job, artifact::ArtifactT &table) {
 void run(const RunJob &job) {
   ArtifactFile file = openProgram(job.path);
   RunOptions options = optionsOf(job, file.program);
+  orLeave(checkBudget(file, options));
   auto device = orLeave(Device::open("cpu", options.threads));
   auto program = orLeave(Program::load(file, *device));
   auto roofline = Roofline::measure(file.program, *device);

@@ -6,6 +6,7 @@
 #include "runtime/train/Trainer.h"
 #include "tools/ltc/Commands.h"
 #include "tools/ltc/Data.h"
+#include "tools/ltc/Memory.h"
 #include <cmath>
 #include <cstdio>
 #include <numeric>
@@ -82,6 +83,7 @@ public:
             folder, sweepSettings(file.program, range.key), job.fresh))) {}
 
   void run() {
+    orLeave(checkBudget(file, options));
     std::printf("%s over %s, %s a point, by the loss %s; results in %s\n",
                 range.key.c_str(), job.path.c_str(),
                 options.duration.text().c_str(), measureText().c_str(),
