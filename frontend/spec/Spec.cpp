@@ -386,10 +386,7 @@ void Reader::readTrain(const Tree &root) {
 void Reader::readTarget(const Tree &root) {
   const Tree::Entry *target = root.find("target");
   spec.target = target ? one(target->value, "'target'") : "cpu";
-  if (!spec.target.empty() && spec.target != "cpu")
-    error(target->value.place, "target '" + shown(spec.target) +
-                                   "' is not available in this version of "
-                                   "ltc: cpu is");
+  spec.targetPlace = target ? target->value.place : root.place;
 }
 
 void Reader::run(const Tree &root) {

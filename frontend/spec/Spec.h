@@ -51,7 +51,8 @@ struct Spec {
     bool written; ///< false: the default
   };
   std::vector<Host> host;
-  std::string target;
+  std::string target; ///< as written: which targets there are is the compiler's
+  Place targetPlace;
   std::string precision = "fp32"; ///< fp32 or bf16
   std::optional<uint64_t> memoryBudget; ///< bytes; none: no budget
   Place memoryBudgetPlace;

@@ -2,9 +2,11 @@
 // P: the row dimensions. A value is a row value (P..), a full value (P.., R..)
 // or final: it depends on a reduction over P and only leaves the kernel.
 #include "passes/fusion/KernelForm.h"
+#include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/DenseSet.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include <functional>
 
 using namespace mlir;
 
@@ -329,6 +331,68 @@ std::optional<KernelForm> analyseKernel(KernelOp kernel, std::string &why) {
   SmallVector<Value> results(
       kernel.getBody().front().getTerminator()->getOperands());
   return analyseKernel(ops, results, why);
+}
+
+bool isFlat(KernelOp kernel) {
+  auto elementsOf = [](Value value) {
+    return cast<RankedTensorType>(value.getType()).getNumElements();
+  };
+  int64_t elements = -1;
+  auto fits = [&](Value value) {
+    int64_t n = elementsOf(value);
+    if (n == 1)
+      return true;
+    if (elements < 0)
+      elements = n;
+    return n == elements;
+  };
+  for (Operation &op : kernel.getBody().front().without_terminator()) {
+    if (auto map = dyn_cast<MapOp>(op)) {
+      bool indexed = !map.getBody().front().getOps<IndexOp>().empty();
+      if (indexed && map.getSpace().size() > 1)
+        return false;
+      for (auto [n, input] : llvm::enumerate(map.getInputs()))
+        if (!map.getMap(n).isIdentity() && shapeOf(input).size() != 0)
+          return false;
+    } else if (auto reduce = dyn_cast<ReduceOp>(op)) {
+      if (!shapeOf(reduce.getOutput()).empty())
+        return false;
+    } else {
+      return false;
+    }
+    for (Value value : op.getOperands())
+      if (!fits(value))
+        return false;
+    for (Value value : op.getResults())
+      if (!fits(value))
+        return false;
+  }
+  return elements > 0;
+}
+
+SmallVector<SmallVector<ReduceOp>>
+rowStages(ArrayRef<ReduceOp> rowReduces) {
+  SmallVector<SmallVector<ReduceOp>> stages;
+  llvm::DenseMap<Operation *, size_t> after; // the first stage that may read it
+  std::function<size_t(Value)> stageOf = [&](Value value) -> size_t {
+    Operation *op = value.getDefiningOp();
+    if (!op)
+      return 0;
+    if (auto found = after.find(op); found != after.end())
+      return found->second;
+    size_t stage = 0;
+    for (Value operand : op->getOperands())
+      stage = std::max(stage, stageOf(operand));
+    return after[op] = stage;
+  };
+  for (ReduceOp reduce : rowReduces) {
+    size_t stage = stageOf(reduce.getInput());
+    after[reduce] = stage + 1;
+    if (stages.size() <= stage)
+      stages.resize(stage + 1);
+    stages[stage].push_back(reduce);
+  }
+  return stages;
 }
 
 } // namespace ltc

@@ -39,6 +39,13 @@ std::optional<KernelForm> analyseKernel(llvm::ArrayRef<mlir::Operation *> ops,
                                         std::string &why);
 std::optional<KernelForm> analyseKernel(KernelOp kernel, std::string &why);
 
+/// True for a pointwise kernel that one loop over all elements does: every map
+/// reads element i to make element i, or a scalar.
+bool isFlat(KernelOp kernel);
+/// The row reductions by stages: one reads what earlier stages have reduced.
+llvm::SmallVector<llvm::SmallVector<ReduceOp>>
+rowStages(llvm::ArrayRef<ReduceOp> rowReduces);
+
 /// A layout's no-op: reshape, or a slice of the outermost dimension.
 bool isView(mlir::Operation *op);
 /// True if all dimensions before `dim` have one element.

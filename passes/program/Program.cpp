@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Assembles the artifact: layout, phases, native kernels, counts.
 #include "passes/program/Program.h"
-#include "llvm/ADT/MapVector.h"
 #include "passes/program/Activations.h"
 
 using namespace mlir;
@@ -38,10 +37,13 @@ public:
     return success();
   }
 
-  FailureOr<std::string> list(Target::Listing listing) {
+  FailureOr<Listed> list(Target::Listing listing) {
     if (failed(assemble()))
       return failure();
-    return target.list(*native, listing);
+    auto text = target.list(*native, listing);
+    if (failed(text))
+      return failure();
+    return Listed{std::move(*text), std::move(result)};
   }
 
   FailureOr<std::unique_ptr<artifact::ArtifactT>> run() {
@@ -51,6 +53,7 @@ public:
     if (failed(binary))
       return failure();
     addObject(*binary);
+    addUses();
     addModuleFacts();
     layout.finish();
     return std::move(result);
@@ -113,7 +116,8 @@ private:
 
   LogicalResult addCommand(const FlatPhase &flat, const FlatCommand &flatCommand,
                            artifact::PhaseT &phase) {
-    const Native *kernel = lower(flatCommand.kernel);
+    const Native *kernel =
+        lower(flatCommand.kernel, isAligned(flat, flatCommand));
     if (!kernel)
       return failure();
     for (auto [n, launch] : llvm::enumerate(kernel->lowered.launches)) {
@@ -150,11 +154,24 @@ private:
     return found->second;
   }
 
-  const Native *lower(KernelOp kernel) {
-    auto found = natives.find(kernel);
+  /// True if all that the command binds begins where the target wants it to;
+  /// a number may begin anywhere.
+  bool isAligned(const FlatPhase &flat, const FlatCommand &command) {
+    return llvm::all_of(command.places, [&](Place place) {
+      Place at = flat.resolve(place);
+      const artifact::BufferT &buffer =
+          *result->buffers[flat.storages[at.storage].buffer];
+      return buffer.bytes <= 8 ||
+             (buffer.offset + at.offset) % target.alignment() == 0;
+    });
+  }
+
+  const Native *lower(KernelOp kernel, bool aligned) {
+    auto found = natives.find({kernel, aligned});
     if (found != natives.end())
       return &found->second;
-    auto lowered = target.lower(kernel, *native);
+    auto lowered = aligned ? target.lower(kernel, *native)
+                           : target.lowerUnaligned(kernel, *native);
     if (failed(lowered))
       return nullptr;
     Native entry{*lowered, {}};
@@ -166,6 +183,8 @@ private:
       item->form = form ? kernelKindName(form->kind).str() : "";
       item->arguments = argumentsOf(kernel, *lowered, launch);
       item->tiles = launch.tiles;
+      item->threads = launch.threads;
+      item->missing = launch.missing;
       item->scratch_bytes = launch.scratchBytes;
       item->flops = launch.flops;
       item->read_bytes = launch.readBytes;
@@ -176,7 +195,8 @@ private:
       entry.kernels.push_back(uint32_t(result->kernels.size()));
       result->kernels.push_back(std::move(item));
     }
-    return &natives.try_emplace(kernel, std::move(entry)).first->second;
+    return &natives.try_emplace({kernel, aligned}, std::move(entry))
+                .first->second;
   }
 
   static std::vector<artifact::Argument>
@@ -248,6 +268,20 @@ private:
     result->objects.push_back(std::move(object));
   }
 
+  void addUses() {
+    std::map<std::string, KernelUse> uses;
+    for (const KernelUse &use : target.uses())
+      uses[use.symbol] = use;
+    for (auto &kernel : result->kernels) {
+      auto found = uses.find(kernel->symbol);
+      if (found == uses.end())
+        continue;
+      kernel->registers = found->second.registers;
+      kernel->spill_bytes = found->second.spillBytes;
+      kernel->shared_bytes = found->second.sharedBytes;
+    }
+  }
+
   void addModuleFacts() {
     result->micro_batch = moduleNumber("ltc.micro_batch");
     result->length = moduleNumber("ltc.length");
@@ -282,7 +316,7 @@ private:
   std::unique_ptr<artifact::ArtifactT> result;
   Layout layout;
   OwningOpRef<ModuleOp> native;
-  llvm::MapVector<Operation *, Native> natives;
+  std::map<std::pair<Operation *, bool>, Native> natives; ///< and: aligned
   std::map<std::pair<uint64_t, uint64_t>, uint32_t> workspaces;
 };
 
@@ -299,8 +333,8 @@ buildProgram(ModuleOp module, Target &target, TimingScope &timing) {
   return Assembler(module, target, timing).run();
 }
 
-FailureOr<std::string> listKernels(ModuleOp module, Target &target,
-                                   Target::Listing listing) {
+FailureOr<Listed> listKernels(ModuleOp module, Target &target,
+                              Target::Listing listing) {
   TimingScope none;
   return Assembler(module, target, none).list(listing);
 }

@@ -21,9 +21,14 @@ bool readsEvaluationWeights(mlir::func::FuncOp phase);
 mlir::FailureOr<std::unique_ptr<artifact::ArtifactT>>
 buildProgram(mlir::ModuleOp module, Target &target, mlir::TimingScope &timing);
 
-/// The kernels' native code as text, for --emit=llvm and asm.
-mlir::FailureOr<std::string> listKernels(mlir::ModuleOp module, Target &target,
-                                         Target::Listing listing);
+/// The kernels' native code as text, for --emit=llvm and asm, and the program
+/// without that code.
+struct Listed {
+  std::string text;
+  std::unique_ptr<artifact::ArtifactT> program;
+};
+mlir::FailureOr<Listed> listKernels(mlir::ModuleOp module, Target &target,
+                                    Target::Listing listing);
 
 /// The program as text, for --emit=program.
 std::string printProgram(const artifact::ArtifactT &artifact);

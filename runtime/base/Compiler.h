@@ -20,6 +20,7 @@ typedef struct LtcCompileRequest {
   void (*print)(void *user, const char *text, uint64_t length, int isError);
   void *user;
   int timing;            ///< 1: the time of each stage is printed
+  const char *target;    ///< instead of the spec's: "cuda:sm_90"; or null
   /// A second look after a crash: everything on one thread, and before each
   /// pass and kernel this file is written, which `ltc-opt --run-reproducer`
   /// replays. Null: none, as always but then.

@@ -5,6 +5,10 @@
 namespace ltc {
 using namespace artifact;
 
+std::string deviceOf(const ArtifactT &table) {
+  return table.objects.empty() ? "cpu" : table.objects[0]->target;
+}
+
 Result<std::unique_ptr<Program>> Program::load(const ArtifactFile &file,
                                                Device &device, bool caches) {
   std::unique_ptr<Program> result(new Program(file, device));
@@ -55,6 +59,10 @@ static Result<size_t> chooseObject(const ArtifactT &table,
 Result<void> Program::findKernels() {
   if (table().kernels.empty())
     return {};
+  for (const auto &kernel : table().kernels)
+    if (!kernel->missing.empty())
+      return fail(kernel->line + ": kernel " + kernel->symbol +
+                  " has no code in this artifact: " + kernel->missing);
   LTC_ASSIGN(size_t chosen, chooseObject(table(), target));
   LTC_ASSIGN(LtcModule * module,
              target.load(file.object(chosen),

@@ -10,6 +10,9 @@
 
 namespace ltc {
 
+/// The device that an artifact's kernels are for.
+std::string deviceOf(const artifact::ArtifactT &table);
+
 class Program {
 public:
   /// `file` and `device` outlive the program. Without `caches` it has no

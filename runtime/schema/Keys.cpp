@@ -55,7 +55,8 @@ static constexpr Key kKeys[] = {
     {"run.threads", host, count, "0", false, "0: one per core",
      ">= 0, <= 1024"},
 
-    {"target", structure, word, "cpu", false, "cpu"},
+    {"target", structure, word, "cpu", false,
+     "cpu, cuda:CHIP (cuda:sm_90), hip:CHIP (hip:gfx942)"},
 };
 
 std::span<const Key> keysOfSpec() { return kKeys; }

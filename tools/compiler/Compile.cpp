@@ -12,6 +12,7 @@
 #include "runtime/device/Roofline.h"
 #include "runtime/formats/Safetensors.h"
 #include "tools/compiler/Reserve.h"
+#include "tools/compiler/Targets.h"
 #include "tools/compiler/Trail.h"
 #include "llvm/Support/raw_ostream.h"
 #include "mlir/IR/Diagnostics.h"
@@ -111,6 +112,9 @@ private:
     graph::Request program = makeRequest(spec, problems);
     if (!problems.empty())
       return refuse(problems);
+    auto target = targetOf(spec);
+    if (!target)
+      return failure();
     OwningOpRef<ModuleOp> module = graph::buildProgram(program, context);
     if (!module)
       return failure();
@@ -124,16 +128,16 @@ private:
     options.debugDir = request.debugDir ? request.debugDir : "";
     options.report = request.report ? request.report : "";
     setBudget(spec, *module);
-    auto target = createCpuTarget();
     options.target = target.get();
     if (request.emit)
-      return emitStage(*module, options);
+      return emitStage(*module, *target, options);
     if (trail.follows() && failed(followKernels(*module, options)))
       return failure();
     auto artifact = compileModule(*module, *target, options);
     if (failed(artifact))
       return failure();
     describe(spec, structure, **artifact);
+    sayWhatIsMissing(**artifact);
     if (!request.output)
       return success();
     TimingScope writing = timing.nest("write");
@@ -142,6 +146,19 @@ private:
       return success();
     say(written.error().message + "\n", true);
     return failure();
+  }
+
+  /// That of --target, or the spec's; null: refused.
+  std::unique_ptr<Target> targetOf(spec::Spec &spec) {
+    if (request.target)
+      spec.target = request.target;
+    std::string problem;
+    auto target = createTarget(spec.target, problem);
+    if (!target && request.target)
+      (void)refuse({{{"", 0, 0}, "--target " + spec.target + ": " + problem}});
+    else if (!target)
+      (void)refuse({{spec.targetPlace, problem}});
+    return target;
   }
 
   /// Kernels one by one, on a copy, before all of them.
@@ -154,25 +171,30 @@ private:
     return success();
   }
 
-  LogicalResult emitStage(ModuleOp module, const CompileOptions &options) {
+  LogicalResult emitStage(ModuleOp module, Target &target,
+                          const CompileOptions &options) {
     StringRef stage = request.emit;
-    auto target = createCpuTarget();
-    FailureOr<std::string> text = std::string();
+    std::string text;
     if (llvm::is_contained(kStages, stage)) {
       if (failed(runToStage(module, stage, options)))
         return failure();
-      llvm::raw_string_ostream(*text) << module;
+      llvm::raw_string_ostream(text) << module;
     } else if (stage == "program") {
-      auto artifact = compileModule(module, *target, options);
+      auto artifact = compileModule(module, target, options);
       if (failed(artifact))
         return failure();
+      sayWhatIsMissing(**artifact);
       text = printProgram(**artifact);
     } else if (stage == "llvm" || stage == "asm") {
       if (failed(runToStage(module, "kernels", options)))
         return failure();
-      text = listKernels(module, *target,
-                         stage == "asm" ? Target::Listing::assembly
-                                        : Target::Listing::llvm);
+      auto listed = listKernels(module, target,
+                                stage == "asm" ? Target::Listing::assembly
+                                               : Target::Listing::llvm);
+      if (failed(listed))
+        return failure();
+      sayWhatIsMissing(*listed->program);
+      text = std::move(listed->text);
     } else {
       std::string names;
       for (const char *known : kStages)
@@ -182,10 +204,31 @@ private:
           true);
       return failure();
     }
-    if (failed(text))
-      return failure();
-    say(*text, false);
+    say(text, false);
     return success();
+  }
+
+  /// Of a program that no device can run yet: what kernels it lacks.
+  void sayWhatIsMissing(const artifact::ArtifactT &table) {
+    std::map<std::string, std::pair<size_t, std::string>> missing;
+    size_t count = 0;
+    for (const auto &kernel : table.kernels) {
+      if (kernel->missing.empty())
+        continue;
+      auto &[kernels, first] = missing[kernel->missing];
+      if (++count; kernels++ == 0)
+        first = kernel->line;
+    }
+    if (!count)
+      return;
+    std::string text = "warning: " + std::to_string(count) + " of " +
+                       std::to_string(table.kernels.size()) +
+                       " kernels have no code, so this program cannot be "
+                       "run:\n";
+    for (const auto &[why, kernels] : missing)
+      text += "  " + std::to_string(kernels.first) + ": " + why +
+              "; the first is of " + kernels.second + "\n";
+    say(text, true);
   }
 
   LogicalResult refuse(const std::vector<spec::Problem> &problems) {

@@ -77,6 +77,7 @@ int compileHere(const CompileJob &job, const Watch *watch) {
                                print,
                                nullptr,
                                job.timing,
+                               optional(job.target),
                                watch ? watch->reproducer.c_str() : nullptr,
                                watch ? watch->at : nullptr,
                                watch ? Watch::kBytes : 0};
@@ -178,6 +179,8 @@ bool compile(const CompileJob &job) {
     return true;
   if (ended(status, kRefused))
     return false;
+  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE)
+    std::exit(1); // who read what it prints has gone
   if (endedFromOutside(status))
     leave(fail("the compiler was ended by signal " +
                std::to_string(WTERMSIG(status)) + " (" +

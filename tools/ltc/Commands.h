@@ -35,6 +35,7 @@ inline void orLeave(Result<void> result) {
 struct CompileJob {
   std::string spec, output, emit, debugDir, report;
   bool timing = false;
+  std::string target; ///< instead of the spec's
 };
 /// Opens libLtcCompiler.so and compiles; prints diagnostics. False: errors.
 /// In a process of its own: with it goes the compiler's memory, and a crash of

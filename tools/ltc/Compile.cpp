@@ -14,6 +14,7 @@ void addCompile(CLI::App &app) {
       "  ltc compile spec.yaml --emit=kernels   prints that stage\n"
       "  ltc compile spec.yaml -o model.ltca --debug-dir=D   a file per pass\n"
       "  ltc compile spec.yaml -o model.ltca --fusion-report -\n"
+      "  ltc compile spec.yaml -o model.ltca --target cuda:sm_90\n"
       "\n"
       "The artifact has the whole training step as machine code, the memory\n"
       "plan and the resolved spec; it never has weights. The keys of a spec:\n"
@@ -31,6 +32,8 @@ void addCompile(CLI::App &app) {
   command->add_option("--fusion-report", job->report,
                       "kernels by line, what did not fuse and why; JSON if\n"
                       "FILE ends in .json; - for the terminal");
+  command->add_option("--target", job->target,
+                      "instead of the spec's: cpu, cuda:CHIP, hip:CHIP");
   command->add_flag("--timing", job->timing,
                     "print the time by stage and pass");
   command->callback([job] {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/ltc/Expect.h"
 #include "runtime/device/Device.h"
+#include "runtime/device/Program.h"
 #include <algorithm>
 
 namespace ltc::tool {
@@ -23,8 +24,7 @@ Work workOf(const ArtifactT &table, const RunOptions &options) {
 
 Result<Expectation> expectHere(const ArtifactT &table,
                                const RunOptions &options) {
-  std::string target = table.objects.empty() ? "cpu" : table.objects[0]->target;
-  LTC_ASSIGN(auto device, Device::open(target, options.threads));
+  LTC_ASSIGN(auto device, Device::open(deviceOf(table), options.threads));
   LTC_ASSIGN(Roofline roofline, Roofline::measure(table, *device));
   Expectation result;
   auto step = roofline.step(table, options.batch);

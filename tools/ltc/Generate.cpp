@@ -46,7 +46,8 @@ Loaded load(const std::string &run, int threads = 0, bool caches = false) {
     std::fprintf(stderr, "%s\n", message.c_str());
   if (found.path.empty())
     leave(fail(run + " has no checkpoint yet; train it: ltc run " + run));
-  loaded.device = orLeave(Device::open("cpu", threads));
+  loaded.device =
+      orLeave(Device::open(deviceOf(loaded.file->program), threads));
   loaded.program =
       orLeave(Program::load(*loaded.file, *loaded.device, caches));
   orLeave(restoreCheckpoint(*loaded.program, found.manifest, found.path));

@@ -136,6 +136,11 @@ json toJson(const artifact::ArtifactT &table) {
                               {"form", kernel->form},
                               {"arguments", argumentsJson(*kernel)},
                               {"tiles", kernel->tiles},
+                              {"threads", kernel->threads},
+                              {"missing", kernel->missing},
+                              {"registers", kernel->registers},
+                              {"spill_bytes", kernel->spill_bytes},
+                              {"shared_bytes", kernel->shared_bytes},
                               {"scratch_bytes", kernel->scratch_bytes},
                               {"flops", kernel->flops},
                               {"flops_share", kernel->flops_share},
@@ -164,6 +169,29 @@ void printMemory(const artifact::ArtifactT &table) {
     std::printf("  state holds  %s\n", states.c_str());
 }
 
+/// Of a GPU's artifact: each kernel, what its assembler says, and which have
+/// no code yet.
+void printGpuKernels(const artifact::ArtifactT &table) {
+  bool any = false;
+  for (const auto &kernel : table.kernels)
+    any |= kernel->threads > 0 || !kernel->missing.empty();
+  if (!any)
+    return;
+  std::printf("  %8s %7s %9s %6s %7s  kernel\n", "blocks", "threads",
+              "registers", "spills", "shared");
+  for (const auto &kernel : table.kernels)
+    if (kernel->missing.empty())
+      std::printf("  %8lld %7d %9d %6llu %7llu  %s\n",
+                  (long long)kernel->tiles, kernel->threads, kernel->registers,
+                  (unsigned long long)kernel->spill_bytes,
+                  (unsigned long long)kernel->shared_bytes,
+                  kernel->symbol.c_str());
+  for (const auto &kernel : table.kernels)
+    if (!kernel->missing.empty())
+      std::printf("  %-41s  %s: %s\n", "no code yet", kernel->symbol.c_str(),
+                  kernel->missing.c_str());
+}
+
 void inspect(const std::string &path, bool asJson) {
   ArtifactFile file = orLeave(ArtifactFile::open(artifactOf(path)));
   const artifact::ArtifactT &table = file.program;
@@ -178,6 +206,7 @@ void inspect(const std::string &path, bool asJson) {
     std::printf("target          %s, %s\n", object->target.c_str(),
                 object->feature_level.c_str());
   std::printf("kernels         %zu\n", table.kernels.size());
+  printGpuKernels(table);
   for (const auto &phase : table.phases)
     std::printf("phase %-10s %5zu commands, activations %s\n",
                 phase->name.c_str(), phase->commands.size(),

@@ -106,7 +106,8 @@ void run(const RunJob &job) {
   ArtifactFile file = openProgram(job.path);
   RunOptions options = optionsOf(job, file.program);
   orLeave(checkBudget(file, options));
-  auto device = orLeave(Device::open("cpu", options.threads));
+  auto device = orLeave(Device::open(deviceOf(file.program),
+                                     options.threads));
   auto program = orLeave(Program::load(file, *device));
   auto roofline = Roofline::measure(file.program, *device);
   auto peaks = roofline ? roofline->peaks

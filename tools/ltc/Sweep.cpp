@@ -183,10 +183,10 @@ private:
     orLeave(applySetting(file.program, setting(value)));
     RunOptions own = options;
     own.folder = folder + "/" + setting(value);
+    auto device = orLeave(Device::open(deviceOf(file.program), own.threads));
+    auto program = orLeave(Program::load(file, *device));
     std::error_code ignored;
     std::filesystem::create_directories(own.folder, ignored);
-    auto device = orLeave(Device::open("cpu", own.threads));
-    auto program = orLeave(Program::load(file, *device));
     auto train = orLeave(openTraining(trainingData(file.program, own)));
     std::vector<std::unique_ptr<Batches>> sets;
     PointListener listener(setting(value),

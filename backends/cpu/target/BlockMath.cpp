@@ -144,6 +144,32 @@ Value emitExp2(Emitter &emit, Value x) {
   return scaledExp(emit, r, n);
 }
 
+namespace {
+
+template <typename Op> struct ExpandExp : OpRewritePattern<Op> {
+  using OpRewritePattern<Op>::OpRewritePattern;
+  LogicalResult matchAndRewrite(Op op, PatternRewriter &rewriter) const final {
+    Emitter emit(op.getLoc(), rewriter);
+    Value x = op.getOperand();
+    auto vector = dyn_cast<VectorType>(x.getType());
+    if (!getElementTypeOrSelf(x.getType()).isF32() ||
+        (vector && vector != Emitter::lanes(emit.getF32Type())))
+      return rewriter.notifyMatchFailure(op, "not 16 lanes of f32");
+    Value lanes = vector ? x : emit.splat(x);
+    lanes = std::is_same_v<Op, math::Exp2Op> ? emitExp2(emit, lanes)
+                                             : emitExp(emit, lanes);
+    rewriter.replaceOp(op, vector ? lanes : emit.extract(lanes, 0));
+    return success();
+  }
+};
+
+} // namespace
+
+void populateExpPatterns(RewritePatternSet &patterns) {
+  patterns.add<ExpandExp<math::ExpOp>, ExpandExp<math::Exp2Op>>(
+      patterns.getContext(), PatternBenefit(20));
+}
+
 Value inlineScalar(Emitter &emit, Operation *op, ArrayRef<Value> operands) {
   auto isLanes = [](Value v) { return isa<VectorType>(v.getType()); };
   bool lanes = llvm::any_of(operands, isLanes);

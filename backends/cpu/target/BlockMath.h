@@ -2,7 +2,8 @@
 // Products of small blocks that lie in caches, and the exponential of lanes:
 // what the attention kernels are made of. All f32.
 #pragma once
-#include "backends/cpu/target/Emitter.h"
+#include "backends/emit/Emitter.h"
+#include "mlir/IR/PatternMatch.h"
 
 namespace ltc::cpu {
 
@@ -41,6 +42,9 @@ void emitProduct(Emitter &emit, const BlockProduct &product,
 /// exp and 2^x of 16 lanes, within 2 ulp; NaN stays NaN.
 mlir::Value emitExp(Emitter &emit, mlir::Value x);
 mlir::Value emitExp2(Emitter &emit, mlir::Value x);
+/// f32 exp and exp2 of 16 lanes or of one number as above: AVX-512 scales by
+/// 2^n in one instruction. Before those of MathPatterns.h, with their bits.
+void populateExpPatterns(mlir::RewritePatternSet &patterns);
 
 /// 16 elements (those of `mask`; null: all) of f32 or bf16, as f32.
 mlir::Value loadWide(Emitter &emit, mlir::Type element, mlir::Value pointer,

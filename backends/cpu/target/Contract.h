@@ -3,7 +3,7 @@
 #pragma once
 #include "backends/cpu/target/ContractPlan.h"
 #include "backends/cpu/target/Lowering.h"
-#include "backends/cpu/target/PointEmitter.h"
+#include "backends/emit/PointEmitter.h"
 
 namespace ltc::cpu {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/cpu/target/ContractPlan.h"
-#include "backends/cpu/target/Emitter.h"
+#include "backends/emit/Emitter.h"
 #include "llvm/ADT/STLExtras.h"
 
 using namespace mlir;

@@ -16,6 +16,31 @@ FailureOr<std::string> Target::list(ModuleOp lowered, Listing) {
 
 namespace cpu {
 
+NativeFunction beginNative(Emitter &emit, ModuleOp module, StringRef name,
+                           int64_t bindings) {
+  MLIRContext *context = module.getContext();
+  auto pointer = LLVM::LLVMPointerType::get(context);
+  auto i64 = IntegerType::get(context, 64);
+  auto type =
+      LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context),
+                                  {pointer, i64, i64, pointer});
+  emit.setInsertionPointToEnd(module.getBody());
+  NativeFunction native;
+  native.function =
+      LLVM::LLVMFuncOp::create(emit, emit.getLoc(), name, type);
+  Block *entry = native.function.addEntryBlock(emit);
+  emit.setInsertionPointToStart(entry);
+  native.tileBegin = entry->getArgument(1);
+  native.tileEnd = entry->getArgument(2);
+  native.scratch = entry->getArgument(3);
+  for (int64_t i = 0; i < bindings; ++i)
+    native.bindings.push_back(
+        emit.load(pointer, emit.at(entry->getArgument(0), pointer, i)));
+  auto end = LLVM::ReturnOp::create(emit, emit.getLoc(), ValueRange{});
+  emit.setInsertionPoint(end);
+  return native;
+}
+
 OperandRange yields(KernelOp kernel) {
   return kernel.getBody().front().getTerminator()->getOperands();
 }

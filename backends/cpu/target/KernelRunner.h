@@ -57,6 +57,7 @@ struct Storage {
 
 class KernelRunner {
 public:
+  virtual ~KernelRunner() = default;
   KernelRunner() {
     context.loadDialect<LtcDialect, mlir::func::FuncDialect,
                         mlir::arith::ArithDialect, mlir::math::MathDialect,
@@ -66,9 +67,9 @@ public:
 
   /// Compiles the kernel in `text` and runs it on `inputs`, tiles split over
   /// `parts` calls in reverse order. Results in order of the kernel's.
-  std::vector<HostTensor> runNative(const std::string &text,
-                                    const std::vector<HostTensor> &inputs,
-                                    int parts = 1) {
+  virtual std::vector<HostTensor>
+  runNative(const std::string &text, const std::vector<HostTensor> &inputs,
+            int parts = 1) {
     source = mlir::parseSourceString<mlir::ModuleOp>(text, &context);
     if (!source)
       return {};
@@ -92,7 +93,11 @@ public:
     EXPECT_TRUE(library) << dlerror();
     if (!library)
       return {};
-    auto results = launchAll(kernel, *lowered, library, inputs, parts);
+    auto results = launchAll(
+        kernel, *lowered, inputs,
+        [&](const KernelLaunch &launch, const std::vector<void *> &bindings) {
+          launchTiles(launch, bindings, library, parts);
+        });
     // Closed before the next load: dlopen knows libraries by their path.
     dlclose(library);
     close(file);
@@ -161,7 +166,10 @@ public:
   mlir::MLIRContext context;
   mlir::OwningOpRef<mlir::ModuleOp> source;
 
-private:
+protected:
+  using Launch = llvm::function_ref<void(const KernelLaunch &,
+                                         const std::vector<void *> &)>;
+
   static size_t bytesOfTensor(mlir::Value value) {
     auto type = mlir::cast<mlir::RankedTensorType>(value.getType());
     unsigned bits = type.getElementType().getIntOrFloatBitWidth();
@@ -197,11 +205,24 @@ private:
                        : double(reinterpret_cast<const int64_t *>(from)[i]);
   }
 
+  static void launchTiles(const KernelLaunch &launch,
+                          const std::vector<void *> &bindings, void *library,
+                          int parts) {
+    auto *function =
+        reinterpret_cast<void (*)(void *const *, int64_t, int64_t, void *)>(
+            dlsym(library, launch.symbol.c_str()));
+    EXPECT_TRUE(function) << launch.symbol;
+    Storage scratch(launch.scratchBytes);
+    for (int part = parts - 1; part >= 0; --part)
+      function(bindings.data(), launch.tiles * part / parts,
+               launch.tiles * (part + 1) / parts, scratch.data());
+    EXPECT_TRUE(scratch.guardIntact()) << "scratch overrun";
+  }
+
   std::vector<HostTensor> launchAll(KernelOp kernel,
                                     const LoweredKernel &lowered,
-                                    void *library,
                                     const std::vector<HostTensor> &inputs,
-                                    int parts) {
+                                    Launch run) {
     mlir::Block &body = kernel.getBody().front();
     auto yielded = body.getTerminator()->getOperands();
     std::vector<Storage> storage;
@@ -221,19 +242,11 @@ private:
         plain[inputs.size() + r] = plain[in];
     int workspaces = int(inputs.size() + yielded.size());
     for (const KernelLaunch &launch : lowered.launches) {
-      auto *function =
-          reinterpret_cast<void (*)(void *const *, int64_t, int64_t, void *)>(
-              dlsym(library, launch.symbol.c_str()));
-      EXPECT_TRUE(function) << launch.symbol;
       std::vector<void *> bindings;
       for (int binding : launch.bindings)
         bindings.push_back(
             plain[binding >= 0 ? binding : workspaces + (-1 - binding)]);
-      Storage scratch(launch.scratchBytes);
-      for (int part = parts - 1; part >= 0; --part)
-        function(bindings.data(), launch.tiles * part / parts,
-                 launch.tiles * (part + 1) / parts, scratch.data());
-      EXPECT_TRUE(scratch.guardIntact()) << "scratch overrun";
+      run(launch, bindings);
     }
     for (Storage &one : storage)
       EXPECT_TRUE(one.guardIntact()) << "a buffer was overrun";

@@ -3,19 +3,13 @@
 // IR, an object file for x86-64-v4, linked by lld in this process. Functions
 // know nothing of each other: each is compiled alone, on the context's threads,
 // and the order of the objects is that of the functions.
+#include "backends/cpu/target/BlockMath.h"
 #include "backends/cpu/target/Lowering.h"
-#include "backends/cpu/target/MathPatterns.h"
-#include "lld/Common/Driver.h"
-#include "llvm/IR/LegacyPassManager.h"
+#include "backends/emit/Machine.h"
+#include "backends/emit/MathPatterns.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Linker/Linker.h"
-#include "llvm/MC/TargetRegistry.h"
-#include "llvm/Object/ArchiveWriter.h"
-#include "llvm/Passes/PassBuilder.h"
-#include "llvm/Support/FileSystem.h"
-#include "llvm/Support/FileUtilities.h"
-#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/TargetParser/Triple.h"
@@ -27,8 +21,6 @@
 #include "mlir/Target/LLVMIR/Export.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "mlir/Transforms/Passes.h"
-
-LLD_HAS_DRIVER(elf)
 
 using namespace mlir;
 
@@ -50,6 +42,7 @@ struct ExpandMath : PassWrapper<ExpandMath, OperationPass<>> {
   }
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
+    populateExpPatterns(patterns);
     populateMathPatterns(patterns);
     populateMathPolynomialApproximationPatterns(patterns);
     math::populateExpansionPatterns(patterns, {"rsqrt"});
@@ -87,51 +80,20 @@ LogicalResult toLlvmDialect(ModuleOp module) {
   return whole.run(module);
 }
 
-std::unique_ptr<llvm::TargetMachine> makeTargetMachine(std::string &problem,
-                                                       bool bf16) {
+FailureOr<std::unique_ptr<llvm::TargetMachine>> machineFor(ModuleOp module,
+                                                           bool bf16) {
   static bool initialised = [] {
     llvm::InitializeNativeTarget();
     llvm::InitializeNativeTargetAsmPrinter();
     return true;
   }();
   (void)initialised;
-  llvm::Triple triple(kTriple);
-  const llvm::Target *target =
-      llvm::TargetRegistry::lookupTarget(triple, problem);
-  if (!target)
-    return nullptr;
-  llvm::TargetOptions options;
-  options.AllowFPOpFusion = llvm::FPOpFusion::Strict;
-  return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
-      triple, kCpu, bf16 ? kBf16Features : kFeatures, options,
-      llvm::Reloc::PIC_, std::nullopt, llvm::CodeGenOptLevel::Default));
-}
-
-void optimise(llvm::Module &module, llvm::TargetMachine &machine) {
-  for (llvm::Function &function : module) {
-    if (function.isDeclaration())
-      continue;
-    // No loop becomes a call of memset or memcpy: nothing may be undefined.
-    function.addFnAttr("no-builtins");
-    function.addFnAttr("prefer-vector-width", "512");
-    function.addFnAttr(llvm::Attribute::NoUnwind);
-  }
-  llvm::PipelineTuningOptions tuning;
-  tuning.LoopVectorization = false; // kernels are written in vectors
-  tuning.SLPVectorization = false;
-  tuning.LoopUnrolling = false;
-  llvm::PassBuilder builder(&machine, tuning);
-  llvm::LoopAnalysisManager loops;
-  llvm::FunctionAnalysisManager functions;
-  llvm::CGSCCAnalysisManager sccs;
-  llvm::ModuleAnalysisManager modules;
-  builder.registerModuleAnalyses(modules);
-  builder.registerCGSCCAnalyses(sccs);
-  builder.registerFunctionAnalyses(functions);
-  builder.registerLoopAnalyses(loops);
-  builder.crossRegisterProxies(loops, functions, sccs, modules);
-  builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O2)
-      .run(module, modules);
+  std::string problem;
+  auto machine =
+      makeMachine(kTriple, kCpu, bf16 ? kBf16Features : kFeatures, problem);
+  if (!machine)
+    return module.emitError("LLVM has no x86-64 code generator: ") << problem;
+  return machine;
 }
 
 /// One function as optimised LLVM IR.
@@ -142,29 +104,16 @@ std::unique_ptr<llvm::Module> toLlvm(ModuleOp part, llvm::LLVMContext &context,
     return nullptr;
   translated->setTargetTriple(llvm::Triple(kTriple));
   translated->setDataLayout(machine.createDataLayout());
-  optimise(*translated, machine);
+  for (llvm::Function &function : *translated) {
+    if (function.isDeclaration())
+      continue;
+    // No loop becomes a call of memset or memcpy: nothing may be undefined.
+    function.addFnAttr("no-builtins");
+    function.addFnAttr("prefer-vector-width", "512");
+    function.addFnAttr(llvm::Attribute::NoUnwind);
+  }
+  optimise(*translated, machine, /*unroll=*/false);
   return translated;
-}
-
-FailureOr<std::string> emitCode(ModuleOp part, llvm::Module &code,
-                                llvm::TargetMachine &machine,
-                                llvm::CodeGenFileType type) {
-  llvm::SmallVector<char> bytes;
-  llvm::raw_svector_ostream stream(bytes);
-  llvm::legacy::PassManager emission;
-  if (machine.addPassesToEmitFile(emission, stream, nullptr, type))
-    return part.emitError("LLVM cannot write x86-64 code");
-  emission.run(code);
-  return std::string(bytes.begin(), bytes.end());
-}
-
-FailureOr<std::unique_ptr<llvm::TargetMachine>> machineFor(ModuleOp module,
-                                                           bool bf16) {
-  std::string problem;
-  auto machine = makeTargetMachine(problem, bf16);
-  if (!machine)
-    return module.emitError("LLVM has no x86-64 code generator: ") << problem;
-  return machine;
 }
 
 /// Machine code of one function.
@@ -187,49 +136,6 @@ FailureOr<SmallVector<ModuleOp>> prepare(ModuleOp module) {
   if (failed(toLlvmDialect(module)))
     return failure();
   return parts;
-}
-
-/// Objects as one archive for lld: a file each would be a file too many.
-LogicalResult writeArchive(ModuleOp module, ArrayRef<std::string> objects,
-                           StringRef path) {
-  std::vector<llvm::NewArchiveMember> members;
-  for (auto [n, object] : llvm::enumerate(objects))
-    members.emplace_back(llvm::MemoryBufferRef(object, "kernel"));
-  if (auto error = llvm::writeArchive(path, members,
-                                      llvm::SymtabWritingMode::NormalSymtab,
-                                      llvm::object::Archive::K_GNU,
-                                      /*Deterministic=*/true, /*Thin=*/false))
-    return module.emitError("cannot write ")
-           << path << ": " << llvm::toString(std::move(error));
-  return success();
-}
-
-FailureOr<std::vector<char>> linkObjects(ModuleOp module,
-                                         ArrayRef<std::string> objects) {
-  SmallString<128> input, output;
-  if (llvm::sys::fs::createTemporaryFile("ltc-kernels", "a", input) ||
-      llvm::sys::fs::createTemporaryFile("ltc-kernels", "so", output))
-    return module.emitError("cannot create a temporary file to link kernels");
-  llvm::FileRemover removeInput(input), removeOutput(output);
-  if (failed(writeArchive(module, objects, input)))
-    return failure();
-  std::string said;
-  llvm::raw_string_ostream errors(said);
-  const char *arguments[] = {"ld.lld",        "-shared",
-                             "--no-undefined", "--build-id=none",
-                             "-z",            "noexecstack",
-                             "--hash-style=gnu", "--threads=1",
-                             "-o",            output.c_str(),
-                             "--whole-archive", input.c_str()};
-  lld::Result result = lld::lldMain(arguments, llvm::outs(), errors,
-                                    {{lld::Gnu, &lld::elf::link}});
-  if (result.retCode != 0)
-    return module.emitError("linking the CPU kernels failed: ") << said;
-  auto bytes = llvm::MemoryBuffer::getFile(output, false, false);
-  if (!bytes)
-    return module.emitError("cannot read ") << output.str();
-  return std::vector<char>((*bytes)->getBufferStart(),
-                           (*bytes)->getBufferEnd());
 }
 
 } // namespace
@@ -255,7 +161,7 @@ FailureOr<std::vector<char>> linkNative(ModuleOp module, bool bf16,
     return failure();
   generation.stop();
   TimingScope linking = timing.nest("link");
-  return linkObjects(module, objects);
+  return linkShared(module, objects);
 }
 
 FailureOr<std::string> listNative(ModuleOp module, bool bf16,

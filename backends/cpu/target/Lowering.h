@@ -3,9 +3,21 @@
 // functions to `into`, or fails with a diagnostic at the kernel.
 #pragma once
 #include "backends/Backend.h"
-#include "backends/cpu/target/Emitter.h"
+#include "backends/emit/Emitter.h"
 
 namespace ltc::cpu {
+
+/// A native kernel function under construction; see Backend.h for its type.
+struct NativeFunction {
+  mlir::LLVM::LLVMFuncOp function;
+  mlir::Value tileBegin, tileEnd, scratch;
+  llvm::SmallVector<mlir::Value> bindings; ///< base pointers, loaded once
+};
+
+/// Opens `name` in `module`; the emitter then stands inside its entry block,
+/// before the return. Callers emit a loop over tiles.
+NativeFunction beginNative(Emitter &emit, mlir::ModuleOp module,
+                           llvm::StringRef name, int64_t bindings);
 
 mlir::FailureOr<LoweredKernel> lowerPointwise(KernelOp kernel,
                                               mlir::ModuleOp into);

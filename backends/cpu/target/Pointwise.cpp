@@ -8,8 +8,9 @@
 // A reduction over P leaves one partial row per tile in a workspace; a second
 // launch adds the partials in the order of tiles.
 #include "backends/cpu/target/Lowering.h"
-#include "backends/cpu/target/PointEmitter.h"
+#include "backends/emit/PointEmitter.h"
 #include "llvm/ADT/MapVector.h"
+#include "passes/fusion/KernelForm.h"
 
 using namespace mlir;
 
@@ -41,7 +42,7 @@ struct Shape {
   SmallVector<int64_t> p;               ///< sizes of the shared dimensions
   SmallVector<ReduceOp> rowReduces;     ///< in body order
   SmallVector<ReduceOp> finalReduces;   ///< over P or over everything
-  llvm::DenseMap<Operation *, int> depth; ///< stage of each row reduction
+  SmallVector<SmallVector<ReduceOp>> stages; ///< of the row reductions
   bool flat = false; ///< one loop over all elements; P is then empty
 };
 
@@ -55,13 +56,12 @@ public:
 private:
   LogicalResult analyse();
   bool isFinal(Value tensor);
-  bool isFlat();
-  int depthOf(Value tensor);
   LogicalResult emitMain();
   LogicalResult emitFinish();
   void emitRow(Value row, Value tile, NativeFunction &native,
                PointEmitter &points);
-  void emitRowReduces(int depth, const Indices &prefix, PointEmitter &points);
+  void emitRowReduces(ArrayRef<ReduceOp> stage, const Indices &prefix,
+                      PointEmitter &points);
   void emitStores(const Indices &prefix, Value tile, NativeFunction &native,
                   PointEmitter &points);
   void emitFlatTile(Value tile, NativeFunction &native, PointEmitter &points);
@@ -70,8 +70,6 @@ private:
                 std::function<void(const Indices &)> body);
   void overLanes(int64_t size, Indices prefix, PointEmitter &points,
                  std::function<void(const Indices &)> body);
-  Value combine(ReduceKind kind, Value a, Value b);
-  Value identity(ReduceKind kind, Type type);
   Value masked(Value value, ReduceOp reduce, PointEmitter &points);
   using Loops =
       llvm::MapVector<ArrayRef<int64_t>,
@@ -114,54 +112,6 @@ bool Pointwise::isFinal(Value tensor) {
   return llvm::any_of(op->getOperands(), [&](Value v) { return isFinal(v); });
 }
 
-int Pointwise::depthOf(Value tensor) {
-  Operation *op = tensor.getDefiningOp();
-  if (!op)
-    return 0;
-  int depth = 0;
-  for (Value operand : op->getOperands())
-    depth = std::max(depth, depthOf(operand));
-  if (auto found = shape.depth.find(op); found != shape.depth.end())
-    depth = std::max(depth, found->second + 1);
-  return depth;
-}
-
-/// One loop over all elements does when every map reads element i to make
-/// element i, or a scalar.
-bool Pointwise::isFlat() {
-  int64_t elements = -1;
-  auto fits = [&](Value value) {
-    int64_t n = tensorType(value).getNumElements();
-    if (n == 1)
-      return true;
-    if (elements < 0)
-      elements = n;
-    return n == elements;
-  };
-  for (Operation &op : kernel.getBody().front().without_terminator()) {
-    if (auto map = dyn_cast<MapOp>(op)) {
-      bool indexed = !map.getBody().front().getOps<IndexOp>().empty();
-      if (indexed && map.getSpace().size() > 1)
-        return false;
-      for (auto [n, input] : llvm::enumerate(map.getInputs()))
-        if (!map.getMap(n).isIdentity() && shapeOf(input).size() != 0)
-          return false;
-    } else if (auto reduce = dyn_cast<ReduceOp>(op)) {
-      if (tensorType(reduce.getOutput()).getRank() != 0)
-        return false;
-    } else {
-      return false;
-    }
-    for (Value value : op.getOperands())
-      if (!fits(value))
-        return false;
-    for (Value value : op.getResults())
-      if (!fits(value))
-        return false;
-  }
-  return elements > 0;
-}
-
 LogicalResult Pointwise::analyse() {
   int64_t pRank = -1;
   auto want = [&](int64_t rank, Operation *op) -> LogicalResult {
@@ -171,13 +121,14 @@ LogicalResult Pointwise::analyse() {
     pRank = rank;
     return success();
   };
-  shape.flat = isFlat();
+  shape.flat = isFlat(kernel);
   SmallVector<ReduceOp> reduces(kernel.getBody().front().getOps<ReduceOp>());
   for (ReduceOp reduce : reduces) {
     ArrayRef<int64_t> dims = reduce.getDims();
     int64_t rank = tensorType(reduce.getInput()).getRank();
     bool all = int64_t(dims.size()) == rank;
-    if (dims.empty() || dims.back() - dims.front() + 1 != int64_t(dims.size()) ||
+    if (dims.empty() ||
+        dims.back() - dims.front() + 1 != int64_t(dims.size()) ||
         (dims.front() != 0 && dims.back() != rank - 1))
       return kernel.emitError("pointwise kernel: a reduction must be over the "
                               "leading or over the trailing dimensions");
@@ -209,57 +160,16 @@ LogicalResult Pointwise::analyse() {
   if (pRank < 0)
     pRank = widest.empty() ? 0 : int64_t(widest.size()) - 1;
   shape.p.assign(widest.begin(), widest.begin() + pRank);
-  for (ReduceOp reduce : shape.rowReduces)
-    shape.depth[reduce] = depthOf(reduce.getInput());
+  shape.stages = rowStages(shape.rowReduces);
   return success();
-}
-
-Value Pointwise::combine(ReduceKind kind, Value a, Value b) {
-  Location loc = emit.getLoc();
-  bool real = isa<FloatType>(getElementTypeOrSelf(a.getType()));
-  switch (kind) {
-  case ReduceKind::Sum:
-    if (!real)
-      return arith::AddIOp::create(emit, loc, a, b);
-    return arith::AddFOp::create(emit, loc, a, b);
-  case ReduceKind::Max:
-    if (!real)
-      return arith::MaxSIOp::create(emit, loc, a, b);
-    return arith::MaximumFOp::create(emit, loc, a, b);
-  case ReduceKind::Min:
-    if (!real)
-      return arith::MinSIOp::create(emit, loc, a, b);
-    return arith::MinimumFOp::create(emit, loc, a, b);
-  }
-  llvm_unreachable("covered switch");
-}
-
-Value Pointwise::identity(ReduceKind kind, Type type) {
-  Type element = getElementTypeOrSelf(type);
-  Attribute value;
-  if (auto real = dyn_cast<FloatType>(element)) {
-    const llvm::fltSemantics &format = real.getFloatSemantics();
-    APFloat number = kind == ReduceKind::Sum
-                         ? APFloat::getZero(format)
-                         : APFloat::getInf(format, kind == ReduceKind::Max);
-    value = FloatAttr::get(element, number);
-  } else {
-    unsigned bits = element.getIntOrFloatBitWidth();
-    APInt number = kind == ReduceKind::Sum   ? APInt(bits, 0)
-                   : kind == ReduceKind::Max ? APInt::getSignedMinValue(bits)
-                                             : APInt::getSignedMaxValue(bits);
-    value = IntegerAttr::get(element, number);
-  }
-  Value scalar =
-      arith::ConstantOp::create(emit, emit.getLoc(), cast<TypedAttr>(value));
-  return isa<VectorType>(type) ? emit.splat(scalar) : scalar;
 }
 
 Value Pointwise::masked(Value value, ReduceOp reduce, PointEmitter &points) {
   if (!points.laneMask)
     return value;
+  Value neutral = identity(emit, reduce.getKind(), value.getType());
   return arith::SelectOp::create(emit, emit.getLoc(), points.laneMask, value,
-                                 identity(reduce.getKind(), value.getType()));
+                                 neutral);
 }
 
 void Pointwise::overLanes(int64_t size, Indices prefix, PointEmitter &points,
@@ -307,11 +217,9 @@ void Pointwise::overRest(ArrayRef<int64_t> sizes, Indices prefix,
 
 
 /// One loop for the row reductions of a stage, one vector of partial sums each.
-void Pointwise::emitRowReduces(int depth, const Indices &prefix,
+void Pointwise::emitRowReduces(ArrayRef<ReduceOp> stage, const Indices &prefix,
                                PointEmitter &points) {
-  for (ReduceOp reduce : shape.rowReduces) {
-    if (shape.depth.lookup(reduce) != depth)
-      continue;
+  for (ReduceOp reduce : stage) {
     RankedTensorType type = tensorType(reduce.getInput());
     Type lanes = Emitter::lanes(type.getElementType());
     ArrayRef<int64_t> rest = type.getShape().drop_front(shape.p.size());
@@ -324,15 +232,15 @@ void Pointwise::emitRowReduces(int depth, const Indices &prefix,
           emit, emit.getLoc(), LLVM::LLVMPointerType::get(emit.getContext()),
           lanes, emit.i64(1), 64);
     }
-    emit.store(identity(reduce.getKind(), lanes), slot);
+    emit.store(identity(emit, reduce.getKind(), lanes), slot);
     overRest(rest, prefix, points, [&](const Indices &at) {
       Value value =
           masked(points.evaluateLanes(reduce.getInput(), at), reduce, points);
-      emit.store(combine(reduce.getKind(), emit.load(lanes, slot), value),
-                 slot);
+      Value sum = emit.load(lanes, slot);
+      emit.store(combine(emit, reduce.getKind(), sum, value), slot);
     });
     Value total = emit.foldLanes(emit.load(lanes, slot), [&](Value a, Value b) {
-      return combine(reduce.getKind(), a, b);
+      return combine(emit, reduce.getKind(), a, b);
     });
     points.bind(reduce.getOutput(), total, kRow);
   }
@@ -416,8 +324,8 @@ void Pointwise::addPartial(ReduceOp reduce, Value partial, const Indices &at,
     // One number a row: the lanes that a loop over all numbers would take.
     Value one = points.evaluate(reduce.getInput(), at);
     Value to = emit.at(partial, element, emit.rem(currentRow, kLanes));
-    return emit.store(combine(reduce.getKind(), emit.load(element, to), one),
-                      to);
+    Value sum = emit.load(element, to);
+    return emit.store(combine(emit, reduce.getKind(), sum, one), to);
   }
   Value value =
       masked(points.evaluateLanes(reduce.getInput(), at), reduce, points);
@@ -429,7 +337,7 @@ void Pointwise::addPartial(ReduceOp reduce, Value partial, const Indices &at,
              .address(partial, type,
                       Indices(at.begin() + shape.p.size(), at.end()))
              .pointer;
-  emit.store(combine(reduce.getKind(), emit.load(lanes, to), value), to);
+  emit.store(combine(emit, reduce.getKind(), emit.load(lanes, to), value), to);
 }
 
 void Pointwise::clearPartials(Value tile, NativeFunction &native) {
@@ -438,7 +346,7 @@ void Pointwise::clearPartials(Value tile, NativeFunction &native) {
     Value row = partialRow(n, tile, native);
     ReduceKind kind = reduce.getKind();
     emit.loop(0, partialStride(reduce), kLanes, [&](Value i) {
-      emit.store(identity(kind, Emitter::lanes(element)),
+      emit.store(identity(emit, kind, Emitter::lanes(element)),
                  emit.at(row, element, i));
     });
   }
@@ -454,10 +362,7 @@ void Pointwise::emitRow(Value row, Value tile, NativeFunction &native,
     prefix[dim] = {dim ? emit.rem(rest, shape.p[dim]) : rest, 0, false, kRow};
     rest = emit.div(rest, shape.p[dim]);
   }
-  int stages = 0;
-  for (ReduceOp reduce : shape.rowReduces)
-    stages = std::max(stages, shape.depth.lookup(reduce) + 1);
-  for (int stage = 0; stage < stages; ++stage)
+  for (ArrayRef<ReduceOp> stage : shape.stages)
     emitRowReduces(stage, prefix, points);
   emitStores(prefix, tile, native, points);
 }
@@ -583,11 +488,8 @@ void Pointwise::bindTotals(NativeFunction &native, PointEmitter &points) {
       continue;
     ReduceKind kind = reduce.getKind();
     Value lanes = sumAt(n, partialRow(n, emit.i64(0), native));
-    points.bind(reduce.getOutput(), emit.foldLanes(lanes,
-                                                   [&](Value a, Value b) {
-                                                     return combine(kind, a, b);
-                                                   }),
-                kOnce);
+    auto add = [&](Value a, Value b) { return combine(emit, kind, a, b); };
+    points.bind(reduce.getOutput(), emit.foldLanes(lanes, add), kOnce);
   }
 }
 
@@ -604,7 +506,8 @@ void Pointwise::storeFinal(Value tensor, Value pointer, NativeFunction &native,
           partialRow(r, emit.i64(0), native), reduced, at);
       points.bind(reduce.getOutput(), sumAt(r, from.pointer), kInner);
     }
-    points.store(points.evaluate(tensor, at), points.address(pointer, type, at));
+    points.store(points.evaluate(tensor, at),
+                 points.address(pointer, type, at));
   });
 }
 
@@ -614,12 +517,12 @@ Value Pointwise::sumAt(unsigned n, Value pointer) {
   Type element = tensorType(reduce.getOutput()).getElementType();
   Type lanes = Emitter::lanes(element);
   return emit.loop(emit.i64(0), emit.i64(tiles), 1,
-                   ValueRange{identity(reduce.getKind(), lanes)},
+                   ValueRange{identity(emit, reduce.getKind(), lanes)},
                    [&](Value tile, ValueRange sum) -> SmallVector<Value> {
                      Value at = emit.mul(tile, partialStride(reduce));
                      Value part =
                          emit.load(lanes, emit.at(pointer, element, at));
-                     return {combine(reduce.getKind(), sum[0], part)};
+                     return {combine(emit, reduce.getKind(), sum[0], part)};
                    })[0];
 }
 

@@ -4,7 +4,7 @@
 // visited in order. Where the last dimension is the scanned one, 16 elements
 // are combined in registers by doubling distances, then meet what came before.
 #include "backends/cpu/target/Lowering.h"
-#include "backends/cpu/target/PointEmitter.h"
+#include "backends/emit/PointEmitter.h"
 
 using namespace mlir;
 

@@ -1,19 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-// Small vocabulary for writing loops and memory accesses of a native kernel.
-// All indices are i64; all memory is !llvm.ptr; lanes are vectors of 16.
+// Small vocabulary for writing loops and memory accesses of a kernel, for every
+// target. All indices are i64; all memory is !llvm.ptr of some address space.
 #pragma once
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include <functional>
 
-namespace ltc::cpu {
+namespace ltc {
 
-/// Lanes of a vector register of f32; also the number of partial sums.
+/// Lanes of a vector register of f32 on the CPU; also its partial sums' number.
 inline constexpr int64_t kLanes = 16;
 
 class Emitter : public mlir::ImplicitLocOpBuilder {
 public:
   using ImplicitLocOpBuilder::ImplicitLocOpBuilder;
+
+  /// Lanes of the vectors that hold values at neighbouring points.
+  int64_t width = kLanes;
+  /// A masked or strided access of a vector is one instruction. Where it is
+  /// not, lanes that need one are made one by one.
+  bool masksMemory = true;
+  mlir::VectorType wide(mlir::Type element) const {
+    return lanes(element, width);
+  }
+  mlir::Value iota(int64_t step = 1); ///< 0, step, .. in `width` lanes of i64
+  mlir::Value extract(mlir::Value vector, int64_t lane);
+  mlir::Value pack(llvm::ArrayRef<mlir::Value> lanes); ///< scalars as a vector
 
   mlir::Value i64(int64_t value);
   mlir::Value add(mlir::Value a, mlir::Value b);
@@ -25,7 +37,7 @@ public:
 
   /// `count` lanes of `element`.
   static mlir::VectorType lanes(mlir::Type element, int64_t count = kLanes);
-  mlir::Value splat(mlir::Value scalar, int64_t count = kLanes);
+  mlir::Value splat(mlir::Value scalar); ///< in `width` lanes
   mlir::Value zero(mlir::Type type); ///< scalar or vector
   /// Vector of i1 with the first `count` lanes set.
   mlir::Value mask(int64_t count);
@@ -36,8 +48,9 @@ public:
   mlir::Value at(mlir::Value base, mlir::Type element, mlir::Value index);
   mlir::Value at(mlir::Value base, mlir::Type element, int64_t index);
   /// bf16 is moved as bits: memory ops on it are not legal everywhere.
-  mlir::Value load(mlir::Type type, mlir::Value pointer);
-  void store(mlir::Value value, mlir::Value pointer);
+  /// `alignment` in elements.
+  mlir::Value load(mlir::Type type, mlir::Value pointer, int64_t alignment = 1);
+  void store(mlir::Value value, mlir::Value pointer, int64_t alignment = 1);
   mlir::Value bitcast(mlir::Value value, mlir::Type type);
   mlir::Value loadMasked(mlir::VectorType type, mlir::Value pointer,
                          mlir::Value mask);
@@ -70,19 +83,7 @@ public:
       llvm::function_ref<mlir::Value(mlir::Value, mlir::Value)> combine);
 };
 
-/// A native kernel function under construction; see Backend.h for its type.
-struct NativeFunction {
-  mlir::LLVM::LLVMFuncOp function;
-  mlir::Value tileBegin, tileEnd, scratch;
-  llvm::SmallVector<mlir::Value> bindings; ///< base pointers, loaded once
-};
-
-/// Opens `name` in `module`; the emitter then stands inside its entry block,
-/// before the return. Callers emit a loop over tiles.
-NativeFunction beginNative(Emitter &emit, mlir::ModuleOp module,
-                           llvm::StringRef name, int64_t bindings);
-
 /// Bytes of an element as stored.
 int64_t bytesOf(mlir::Type element);
 
-} // namespace ltc::cpu
+} // namespace ltc

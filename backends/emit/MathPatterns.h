@@ -3,11 +3,11 @@
 #pragma once
 #include "mlir/IR/PatternMatch.h"
 
-namespace ltc::cpu {
+namespace ltc {
 
 /// f64 exp, exp2, log, log2, powf, sin, cos, tanh; f32 exp, exp2, powf, sin,
 /// cos: scalars and vectors, within 2 ulp. To be joined with MLIR's
 /// polynomials, which have the rest of f32.
 void populateMathPatterns(mlir::RewritePatternSet &patterns);
 
-} // namespace ltc::cpu
+} // namespace ltc

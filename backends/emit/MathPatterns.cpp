@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Polynomials: Cephes (f32) and FreeBSD's msun (f64 log, sin, cos kernels);
 // f64 exp is the Taylor series to degree 13 on |r| <= ln 2 / 2.
-#include "backends/cpu/target/MathPatterns.h"
-#include "backends/cpu/target/BlockMath.h"
+#include "backends/emit/MathPatterns.h"
+#include "backends/emit/Emitter.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include <limits>
 
 using namespace mlir;
 
-namespace ltc::cpu {
+namespace ltc {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
@@ -48,7 +49,9 @@ public:
   }
   Value floor(Value a) { return math::FloorOp::create(emit, emit.getLoc(), a); }
   Value abs(Value a) { return math::AbsFOp::create(emit, emit.getLoc(), a); }
-  Value negate(Value a) { return arith::NegFOp::create(emit, emit.getLoc(), a); }
+  Value negate(Value a) {
+    return arith::NegFOp::create(emit, emit.getLoc(), a);
+  }
   Value is(arith::CmpFPredicate predicate, Value a, Value b) {
     return arith::CmpFOp::create(emit, emit.getLoc(), predicate, a, b);
   }
@@ -69,17 +72,23 @@ public:
       sum = fma(sum, x, constant(coefficient));
     return sum;
   }
-  /// 2^n of a whole f64 n in the range of normal numbers.
+  /// 2^n of a whole n in the range of normal numbers.
   Value powerOfTwo(Value n) {
-    Type i64 = integers();
-    Value bits = arith::FPToSIOp::create(emit, emit.getLoc(), i64, n);
-    bits = make<arith::AddIOp>(bits, integer(1023));
-    return bitcast(make<arith::ShLIOp>(bits, integer(52)), type);
+    bool wide = getElementTypeOrSelf(type).isF64();
+    Value bits = arith::FPToSIOp::create(emit, emit.getLoc(), integers(), n);
+    bits = make<arith::AddIOp>(bits, integer(wide ? 1023 : 127));
+    return bitcast(make<arith::ShLIOp>(bits, integer(wide ? 52 : 23)), type);
   }
   Value integer(int64_t number) {
-    return splat(emit.getI64IntegerAttr(number), integers());
+    Type element = getElementTypeOrSelf(integers());
+    return splat(emit.getIntegerAttr(element, number), integers());
   }
-  Type integers() { return withElement(type, emit.getI64Type()); }
+  /// Integers of the numbers' width.
+  Type integers() {
+    Type element = getElementTypeOrSelf(type);
+    return withElement(type,
+                       emit.getIntegerType(element.getIntOrFloatBitWidth()));
+  }
   Value bitcast(Value value, Type to) {
     return arith::BitcastOp::create(emit, emit.getLoc(), to, value);
   }
@@ -94,7 +103,8 @@ private:
   Value splat(TypedAttr number, Type as) {
     if (auto vector = dyn_cast<VectorType>(as))
       return arith::ConstantOp::create(
-          emit, emit.getLoc(), DenseElementsAttr::get(vector, Attribute(number)));
+          emit, emit.getLoc(),
+          DenseElementsAttr::get(vector, Attribute(number)));
     return arith::ConstantOp::create(emit, emit.getLoc(), number);
   }
 };
@@ -298,19 +308,40 @@ Value tanh64(Numbers &f, Value x) {
   return f.select(f.is(Predicate::OLT, size, 0.5), near, far);
 }
 
-/// On 16 lanes also if x is one number: the same bits.
-Value exp32(Emitter &emit, Value x, double base) {
-  bool scalar = !isa<VectorType>(x.getType());
-  Value lanes = scalar ? emit.splat(x) : x;
-  lanes = base == 2 ? emitExp2(emit, lanes) : emitExp(emit, lanes);
-  if (!scalar)
-    return lanes;
-  return vector::ExtractOp::create(emit, emit.getLoc(), lanes, int64_t(0));
+/// x, but not below `low` nor above `high`; NaN stays.
+Value clamp(Numbers &f, Value x, double low, double high) {
+  x = f.select(f.is(Predicate::OLT, x, low), low, x);
+  return f.select(f.is(Predicate::OGT, x, high), high, x);
 }
-bool fitsLanes(Type type) {
-  auto vector = dyn_cast<VectorType>(type);
-  return !vector ||
-         (vector.getRank() == 1 && vector.getNumElements() == kLanes);
+
+/// exp(r) 2^n by Cephes' polynomial for |r| <= ln 2 / 2. 2^n in two factors,
+/// each a normal number; only the second product rounds.
+Value scaledExp32(Numbers &f, Value r, Value n) {
+  Value p = f.polynomial(
+      r, {1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f,
+          4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f, 1.0f, 1.0f});
+  Value half = f.floor(f.mul(n, 0.5));
+  return f.mul(f.mul(p, f.powerOfTwo(half)), f.powerOfTwo(f.sub(n, half)));
+}
+
+/// Within 2 ulp; the bits of the CPU target's own form (BlockMath.cpp).
+Value exp32(Numbers &f, Value x, bool base2) {
+  Value isNaN = f.is(Predicate::UNO, x, x);
+  Value safe = f.select(isNaN, 0.0, x);
+  Value n, r;
+  if (base2) {
+    safe = clamp(f, safe, -151, 129);
+    n = f.round(safe);
+    r = f.mul(f.sub(safe, n), 0.693147180559945f);
+  } else {
+    // Beyond these bounds exp rounds to zero, to infinity.
+    safe = clamp(f, safe, -104, 89);
+    n = f.round(f.mul(safe, 1.44269504f));
+    // x - n ln 2, ln 2 in two parts.
+    r = f.fma(n, -0.693359375f, safe);
+    r = f.fma(n, 2.12194440e-4f, r);
+  }
+  return f.select(isNaN, x, scaledExp32(f, r, n));
 }
 
 Value pow32(Emitter &emit, Value x, Value y) {
@@ -338,8 +369,8 @@ Value expandMath(Emitter &emit, Operation *op) {
     bool cosine = isa<math::CosOp>(op);
     return wide ? angle64(f, x, cosine) : angle32(emit, x, cosine);
   }
-  if (isa<math::ExpOp, math::Exp2Op>(op) && !wide && fitsLanes(x.getType()))
-    return exp32(emit, x, isa<math::Exp2Op>(op) ? 2 : 0);
+  if (isa<math::ExpOp, math::Exp2Op>(op) && !wide)
+    return exp32(f, x, isa<math::Exp2Op>(op));
   if (!wide)
     return {};
   if (isa<math::ExpOp>(op))
@@ -377,4 +408,4 @@ void populateMathPatterns(RewritePatternSet &patterns) {
       patterns.getContext(), PatternBenefit(10));
 }
 
-} // namespace ltc::cpu
+} // namespace ltc

@@ -1,9 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "backends/cpu/target/PointEmitter.h"
+#include "backends/emit/PointEmitter.h"
+#include <numeric>
 
 using namespace mlir;
 
-namespace ltc::cpu {
+namespace ltc {
+
+Value combine(Emitter &emit, ReduceKind kind, Value a, Value b) {
+  Location loc = emit.getLoc();
+  bool real = isa<FloatType>(getElementTypeOrSelf(a.getType()));
+  switch (kind) {
+  case ReduceKind::Sum:
+    if (!real)
+      return arith::AddIOp::create(emit, loc, a, b);
+    return arith::AddFOp::create(emit, loc, a, b);
+  case ReduceKind::Max:
+    if (!real)
+      return arith::MaxSIOp::create(emit, loc, a, b);
+    return arith::MaximumFOp::create(emit, loc, a, b);
+  case ReduceKind::Min:
+    if (!real)
+      return arith::MinSIOp::create(emit, loc, a, b);
+    return arith::MinimumFOp::create(emit, loc, a, b);
+  }
+  llvm_unreachable("covered switch");
+}
+
+Value identity(Emitter &emit, ReduceKind kind, Type type) {
+  Type element = getElementTypeOrSelf(type);
+  Attribute value;
+  if (auto real = dyn_cast<FloatType>(element)) {
+    const llvm::fltSemantics &format = real.getFloatSemantics();
+    APFloat number = kind == ReduceKind::Sum
+                         ? APFloat::getZero(format)
+                         : APFloat::getInf(format, kind == ReduceKind::Max);
+    value = FloatAttr::get(element, number);
+  } else {
+    unsigned bits = element.getIntOrFloatBitWidth();
+    APInt number = kind == ReduceKind::Sum   ? APInt(bits, 0)
+                   : kind == ReduceKind::Max ? APInt::getSignedMinValue(bits)
+                                             : APInt::getSignedMaxValue(bits);
+    value = IntegerAttr::get(element, number);
+  }
+  if (auto vector = dyn_cast<VectorType>(type))
+    value = DenseElementsAttr::get(vector, value);
+  return arith::ConstantOp::create(emit, emit.getLoc(),
+                                   cast<TypedAttr>(value));
+}
 
 void PointEmitter::enter(Level level, Operation *anchor) {
   anchors[level] = anchor;
@@ -82,12 +125,17 @@ PointEmitter::Address PointEmitter::address(Value pointer,
                                             const Indices &at) {
   Address result;
   int64_t stride = 1, constant = 0;
+  int64_t unit =
+      std::max<int64_t>(1, alignment / bytesOf(type.getElementType()));
   SmallVector<std::pair<Value, int64_t>> terms;
   for (int64_t dim = type.getRank() - 1; dim >= 0; --dim) {
     const Index &index = at[dim];
     constant += index.offset * stride;
-    if (index.base)
+    if (index.base) {
       terms.push_back({index.base, stride});
+      // A base in the lanes' dimension is a multiple of their number.
+      unit = std::gcd(unit, index.lanes ? stride * emit.width : stride);
+    }
     if (index.lanes)
       result.laneStride = stride;
     if (index.base || index.lanes)
@@ -101,6 +149,7 @@ PointEmitter::Address PointEmitter::address(Value pointer,
           offset = emit.add(emit.mul(base, factor), offset);
         return emit.at(pointer, type.getElementType(), offset);
       }).value;
+  result.alignment = std::gcd(unit, constant);
   return result;
 }
 
@@ -112,8 +161,10 @@ PointEmitter::Point PointEmitter::load(BlockArgument argument,
   return emitAt(from.level, [&]() -> Value {
     if (!from.laneStride)
       return emit.load(element, from.pointer);
-    return emit.loadStrided(Emitter::lanes(element), from.pointer,
-                            from.laneStride, laneMask);
+    if (from.laneStride == 1 && !laneMask)
+      return emit.load(emit.wide(element), from.pointer, from.alignment);
+    return emit.loadStrided(emit.wide(element), from.pointer, from.laneStride,
+                            laneMask);
   });
 }
 void PointEmitter::store(Value value, const Address &to) {
@@ -124,21 +175,18 @@ void PointEmitter::store(Value value, const Address &to) {
   assert(to.laneStride == 1 && "results are stored along their last dimension");
   if (laneMask)
     return emit.storeMasked(value, to.pointer, laneMask);
-  emit.store(value, to.pointer);
+  emit.store(value, to.pointer, to.alignment);
 }
 
+Value PointEmitter::first(const Index &index) {
+  return emit.add(index.base ? index.base : emit.i64(0), index.offset);
+}
 Value PointEmitter::position(const Index &index) {
-  Value scalar = emit.add(index.base ? index.base : emit.i64(0), index.offset);
+  Value scalar = first(index);
   if (!index.lanes)
     return scalar;
-  SmallVector<int64_t> steps;
-  for (int64_t lane = 0; lane < kLanes; ++lane)
-    steps.push_back(lane);
-  Value iota = arith::ConstantOp::create(
-      emit, emit.getLoc(),
-      DenseElementsAttr::get(Emitter::lanes(emit.getI64Type()),
-                             ArrayRef<int64_t>(steps)));
-  return arith::AddIOp::create(emit, emit.getLoc(), emit.splat(scalar), iota);
+  return arith::AddIOp::create(emit, emit.getLoc(), emit.splat(scalar),
+                               emit.iota());
 }
 PointEmitter::Point PointEmitter::indexPoint(const Index &index) {
   Level level = index.base || index.lanes ? index.level : kOnce;
@@ -146,7 +194,7 @@ PointEmitter::Point PointEmitter::indexPoint(const Index &index) {
     Value wide = position(index);
     Type narrow = emit.getI32Type();
     if (index.lanes)
-      narrow = Emitter::lanes(narrow);
+      narrow = emit.wide(narrow);
     return arith::TruncIOp::create(emit, emit.getLoc(), narrow, wide);
   });
 }
@@ -197,15 +245,52 @@ PointEmitter::Point PointEmitter::inlineOp(Operation *op,
               ? emit.splat(operand.value)
               : operand.value);
     Type type = op->getResult(0).getType();
-    state.types.push_back(vector ? Emitter::lanes(type) : type);
+    state.types.push_back(vector ? emit.wide(type) : type);
     state.attributes = op->getAttrs();
     state.propertiesAttr = op->getPropertiesAsAttribute();
     return emit.create(state)->getResult(0);
   });
 }
 
+/// Lane by lane, each as a point of its own.
+PointEmitter::Point PointEmitter::computeByLane(Value tensor,
+                                                const Indices &at) {
+  Level level = kOnce;
+  SmallVector<Value> lanes;
+  for (int64_t lane = 0; lane < emit.width; ++lane) {
+    Indices one = at;
+    for (Index &index : one)
+      if (index.lanes) {
+        index.lanes = false;
+        index.offset += lane;
+      }
+    Point point = compute(tensor, one);
+    level = std::max(level, point.level);
+    lanes.push_back(point.value);
+  }
+  return emitAt(level, [&] { return emit.pack(lanes); });
+}
+
+/// True if the lanes of `index` lie between the same two of a dimension's
+/// borders, which are sums of `sizes`.
+bool PointEmitter::lanesStayTogether(const Index &index,
+                                     ArrayRef<int64_t> sizes) {
+  return index.offset % emit.width == 0 &&
+         llvm::all_of(sizes,
+                      [&](int64_t at) { return at % emit.width == 0; });
+}
+
 PointEmitter::Point PointEmitter::computeJoin(JoinOp join, const Indices &at) {
   const Index &index = at[join.getDim()];
+  bool together = !index.lanes;
+  if (index.lanes && !emit.masksMemory) {
+    SmallVector<int64_t> sizes;
+    for (Value input : join.getInputs())
+      sizes.push_back(shapeOf(input)[join.getDim()]);
+    together = lanesStayTogether(index, sizes);
+    if (!together)
+      return computeByLane(join.getOutput(), at);
+  }
   Type element = cast<RankedTensorType>(join.getType()).getElementType();
   Level level = index.base || index.lanes ? index.level : kOnce;
   Value outerMask = laneMask;
@@ -216,10 +301,10 @@ PointEmitter::Point PointEmitter::computeJoin(JoinOp join, const Indices &at) {
     Indices inside = at;
     inside[join.getDim()].offset -= begin;
     Value in = emitAt(level, [&]() -> Value {
-                 Value i = position(index);
+                 Value i = together ? first(index) : position(index);
                  auto bound = [&](int64_t limit) {
                    Value value = emit.i64(limit);
-                   return index.lanes ? emit.splat(value) : value;
+                   return together ? value : emit.splat(value);
                  };
                  Value low = arith::CmpIOp::create(emit, emit.getLoc(),
                                                    arith::CmpIPredicate::sge, i,
@@ -229,22 +314,23 @@ PointEmitter::Point PointEmitter::computeJoin(JoinOp join, const Indices &at) {
                      bound(end));
                  return arith::AndIOp::create(emit, emit.getLoc(), low, high);
                }).value;
-    if (index.lanes) {
+    if (!together) {
       laneMask = outerMask ? Value(arith::AndIOp::create(emit, emit.getLoc(),
                                                          in, outerMask))
                            : in;
     } else {
-      // A uniform index outside of this part reads the part's first element.
+      // Outside of this part its first elements are read.
       Point clamped = emitAt(level, [&]() -> Value {
-        Value i = emit.add(position(index), -begin);
+        Value i = emit.add(first(index), -begin);
         return arith::SelectOp::create(emit, emit.getLoc(), in, i,
                                        emit.i64(0));
       });
-      inside[join.getDim()] = {clamped.value, 0, false, level};
+      inside[join.getDim()] = {clamped.value, 0, index.lanes, level};
     }
     Point part = compute(input, inside);
     laneMask = outerMask;
-    Level both = std::max({level, part.level, picked.value ? picked.level : kOnce});
+    Level both =
+        std::max({level, part.level, picked.value ? picked.level : kOnce});
     picked = emitAt(both, [&]() -> Value {
       Value otherwise = picked.value ? picked.value : emit.zero(element);
       Value mine = part.value;
@@ -273,8 +359,14 @@ PointEmitter::Point PointEmitter::computeReshape(ReshapeOp reshape,
   };
   bool lanesStay = to.getRank() && from.getRank() &&
                    (rows(from) == rows(to) ||
-                    (rows(from) % kLanes == 0 && rows(to) % kLanes == 0));
+                    (rows(from) % emit.width == 0 &&
+                     rows(to) % emit.width == 0));
   bool lanes = to.getRank() && at.back().lanes;
+  bool anyLanes =
+      llvm::any_of(at, [](const Index &index) { return index.lanes; });
+  if (!emit.masksMemory && anyLanes &&
+      !(lanes && lanesStay && lanesStayTogether(at.back(), {})))
+    return computeByLane(reshape.getOutput(), at);
   if (lanes && !lanesStay)
     return give("reads a regrouped value across its innermost dimension",
                 to.getElementType());
@@ -311,7 +403,9 @@ PointEmitter::Point PointEmitter::computeShift(ShiftOp shift,
   int64_t dim = shift.getDim(), size = shapeOf(shift.getInput())[dim];
   Indices source = at;
   source[dim].offset -= shift.getOffset();
-  const Index &index = source[dim];
+  const Index index = source[dim];
+  if (index.lanes && !emit.masksMemory)
+    return computeByLane(shift.getOutput(), at);
   Level level = index.base || index.lanes ? index.level : kOnce;
   auto limit = [&](int64_t value) {
     return index.lanes ? emit.splat(emit.i64(value)) : emit.i64(value);
@@ -373,6 +467,8 @@ PointEmitter::Point PointEmitter::computeGather(GatherOp gather,
                                                 const Indices &at) {
   size_t idRank = shapeOf(gather.getIds()).size();
   Point id = compute(gather.getIds(), Indices(at.begin(), at.begin() + idRank));
+  if (isa<VectorType>(id.value.getType()) && !emit.masksMemory)
+    return computeByLane(gather.getOutput(), at);
   if (isa<VectorType>(id.value.getType()))
     return give("gathers single elements; only rows are supported",
                 elementOf(gather.getOutput()));
@@ -385,4 +481,4 @@ PointEmitter::Point PointEmitter::computeGather(GatherOp gather,
   return compute(gather.getTable(), inside);
 }
 
-} // namespace ltc::cpu
+} // namespace ltc

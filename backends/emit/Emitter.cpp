@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "backends/cpu/target/Emitter.h"
+#include "backends/emit/Emitter.h"
 
 using namespace mlir;
 
-namespace ltc::cpu {
+namespace ltc {
 
 Value Emitter::i64(int64_t value) {
   return arith::ConstantIntOp::create(*this, getLoc(), value, 64);
@@ -42,9 +42,24 @@ Value Emitter::min(Value a, Value b) {
 VectorType Emitter::lanes(Type element, int64_t count) {
   return VectorType::get({count}, element);
 }
-Value Emitter::splat(Value scalar, int64_t count) {
-  return vector::BroadcastOp::create(*this, getLoc(),
-                                     lanes(scalar.getType(), count), scalar);
+Value Emitter::splat(Value scalar) {
+  return vector::BroadcastOp::create(*this, getLoc(), wide(scalar.getType()),
+                                     scalar);
+}
+Value Emitter::iota(int64_t step) {
+  SmallVector<int64_t> steps;
+  for (int64_t lane = 0; lane < width; ++lane)
+    steps.push_back(lane * step);
+  return arith::ConstantOp::create(
+      *this, getLoc(),
+      DenseElementsAttr::get(wide(getI64Type()), ArrayRef<int64_t>(steps)));
+}
+Value Emitter::extract(Value vector, int64_t lane) {
+  return vector::ExtractOp::create(*this, getLoc(), vector, lane);
+}
+Value Emitter::pack(ArrayRef<Value> scalars) {
+  return vector::FromElementsOp::create(
+      *this, getLoc(), lanes(scalars[0].getType(), scalars.size()), scalars);
 }
 Value Emitter::zero(Type type) {
   return arith::ConstantOp::create(*this, getLoc(), getZeroAttr(type));
@@ -64,8 +79,10 @@ Value Emitter::maskBelow(Value count, int64_t laneCount) {
       *this, getLoc(),
       DenseElementsAttr::get(lanes(getI64Type(), laneCount),
                              ArrayRef<int64_t>(steps)));
+  Value limit = vector::BroadcastOp::create(
+      *this, getLoc(), lanes(count.getType(), laneCount), count);
   return arith::CmpIOp::create(*this, getLoc(), arith::CmpIPredicate::slt, iota,
-                               splat(count, laneCount));
+                               limit);
 }
 
 int64_t bytesOf(Type element) {
@@ -103,15 +120,15 @@ Value Emitter::bitcast(Value value, Type type) {
     return value;
   return LLVM::BitcastOp::create(*this, getLoc(), type, value);
 }
-Value Emitter::load(Type type, Value pointer) {
+Value Emitter::load(Type type, Value pointer, int64_t alignment) {
   Value bits = LLVM::LoadOp::create(*this, getLoc(), stored(type), pointer,
-                                    bytesOf(elementType(type)));
+                                    alignment * bytesOf(elementType(type)));
   return bitcast(bits, type);
 }
-void Emitter::store(Value value, Value pointer) {
+void Emitter::store(Value value, Value pointer, int64_t alignment) {
   LLVM::StoreOp::create(*this, getLoc(),
                         bitcast(value, stored(value.getType())), pointer,
-                        bytesOf(elementType(value.getType())));
+                        alignment * bytesOf(elementType(value.getType())));
 }
 Value Emitter::loadMasked(VectorType type, Value pointer, Value mask) {
   Type bits = stored(type);
@@ -136,19 +153,21 @@ Value Emitter::loadStrided(VectorType type, Value pointer, int64_t stride,
   if (stride == 1)
     return laneMask ? loadMasked(type, pointer, laneMask)
                     : load(type, pointer);
-  SmallVector<int64_t> steps;
-  for (int64_t lane = 0; lane < kLanes; ++lane)
-    steps.push_back(lane * stride);
-  Value offsets = arith::ConstantOp::create(
-      *this, getLoc(),
-      DenseElementsAttr::get(lanes(getI64Type()), ArrayRef<int64_t>(steps)));
-  auto pointers = VectorType::get({kLanes}, pointer.getType());
+  if (!masksMemory) {
+    SmallVector<Value> read;
+    for (int64_t lane = 0; lane < width; ++lane)
+      read.push_back(load(type.getElementType(),
+                          at(pointer, type.getElementType(), lane * stride)));
+    return pack(read);
+  }
+  Value offsets = iota(stride);
+  auto pointers = VectorType::get({width}, pointer.getType());
   Value addresses =
       LLVM::GEPOp::create(*this, getLoc(), pointers, type.getElementType(),
                           pointer, ValueRange{offsets});
   Type bits = stored(type);
   Value read = LLVM::masked_gather::create(
-      *this, getLoc(), bits, addresses, laneMask ? laneMask : mask(kLanes),
+      *this, getLoc(), bits, addresses, laneMask ? laneMask : mask(width),
       ValueRange{zero(bits)}, uint32_t(bytesOf(type.getElementType())));
   return bitcast(read, type);
 }
@@ -209,7 +228,8 @@ void Emitter::ifThen(Value condition, std::function<void()> then) {
 
 Value Emitter::foldLanes(
     Value vector, llvm::function_ref<Value(Value, Value)> combine) {
-  for (int32_t half = kLanes / 2; half >= 1; half /= 2) {
+  int32_t lanes = cast<VectorType>(vector.getType()).getNumElements();
+  for (int32_t half = lanes / 2; half >= 1; half /= 2) {
     SmallVector<int32_t> low, high;
     for (int32_t lane = 0; lane < half; ++lane) {
       low.push_back(lane);
@@ -218,32 +238,7 @@ Value Emitter::foldLanes(
     Value a = shuffle(vector, vector, low), b = shuffle(vector, vector, high);
     vector = combine(a, b);
   }
-  return vector::ExtractOp::create(*this, getLoc(), vector, int64_t(0));
+  return extract(vector, 0);
 }
 
-NativeFunction beginNative(Emitter &emit, ModuleOp module, StringRef name,
-                           int64_t bindings) {
-  MLIRContext *context = module.getContext();
-  auto pointer = LLVM::LLVMPointerType::get(context);
-  auto i64 = IntegerType::get(context, 64);
-  auto type =
-      LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context),
-                                  {pointer, i64, i64, pointer});
-  emit.setInsertionPointToEnd(module.getBody());
-  NativeFunction native;
-  native.function =
-      LLVM::LLVMFuncOp::create(emit, emit.getLoc(), name, type);
-  Block *entry = native.function.addEntryBlock(emit);
-  emit.setInsertionPointToStart(entry);
-  native.tileBegin = entry->getArgument(1);
-  native.tileEnd = entry->getArgument(2);
-  native.scratch = entry->getArgument(3);
-  for (int64_t i = 0; i < bindings; ++i)
-    native.bindings.push_back(
-        emit.load(pointer, emit.at(entry->getArgument(0), pointer, i)));
-  auto end = LLVM::ReturnOp::create(emit, emit.getLoc(), ValueRange{});
-  emit.setInsertionPoint(end);
-  return native;
-}
-
-} // namespace ltc::cpu
+} // namespace ltc

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// Emits the value of a kernel's tensor at one point, or at 16 neighbouring
+// Emits the value of a kernel's tensor at one point, or at `width` neighbouring
 // points, on demand: maps are inlined into whoever reads them, views become
 // address arithmetic. What a value does not depend on, it is hoisted out of.
 #pragma once
-#include "backends/cpu/target/Emitter.h"
+#include "backends/emit/Emitter.h"
 #include "ir/ops/Ops.h"
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/SmallVector.h"
 #include <string>
 
-namespace ltc::cpu {
+namespace ltc {
 
 /// Loop levels of a kernel: once per call, per row, per vector of a row.
 enum Level : int { kOnce = 0, kRow = 1, kInner = 2 };
 
-/// Position along one dimension: base + offset, and + lane in the lanes' one.
+/// Position along one dimension: base + offset, and + lane in the lanes' one,
+/// whose base is a multiple of their number.
 struct Index {
   mlir::Value base; ///< i64; null is zero
   int64_t offset = 0;
@@ -26,6 +27,11 @@ struct Index {
   }
 };
 using Indices = llvm::SmallVector<Index, 6>;
+
+mlir::Value combine(Emitter &emit, ReduceKind kind, mlir::Value a,
+                    mlir::Value b);
+/// What `combine` leaves the other operand as it is with; scalar or vector.
+mlir::Value identity(Emitter &emit, ReduceKind kind, mlir::Type type);
 
 class PointEmitter {
 public:
@@ -44,9 +50,9 @@ public:
   /// `tensor` has this value wherever it is read (a reduced row, a full sum).
   void bind(mlir::Value tensor, mlir::Value scalarOrVector, Level level);
 
-  /// The value of `tensor` at `at`: a scalar, or 16 lanes if it varies by lane.
+  /// The value of `tensor` at `at`: a scalar, or lanes if it varies by lane.
   mlir::Value evaluate(mlir::Value tensor, const Indices &at);
-  /// The same, always as 16 lanes.
+  /// The same, always as lanes.
   mlir::Value evaluateLanes(mlir::Value tensor, const Indices &at);
 
   /// Address of `at` in a contiguous tensor of `shape` behind `pointer`, and
@@ -55,6 +61,7 @@ public:
     mlir::Value pointer;
     int64_t laneStride = 0;
     Level level = kOnce;
+    int64_t alignment = 1; ///< in elements
   };
   Address address(mlir::Value pointer, mlir::RankedTensorType type,
                   const Indices &at);
@@ -63,6 +70,7 @@ public:
   /// Why evaluation failed; empty if it did not.
   std::string problem;
   mlir::Value laneMask; ///< lanes to read and write; null: all
+  int64_t alignment = 1; ///< of the tensors' first elements, in bytes
 
 private:
   struct Point {
@@ -82,11 +90,14 @@ private:
   Point computeMap(MapOp map, unsigned result, const Indices &at);
   Point computeJoin(JoinOp join, const Indices &at);
   Point computeReshape(ReshapeOp reshape, const Indices &at);
+  Point computeByLane(mlir::Value tensor, const Indices &at);
+  bool lanesStayTogether(const Index &index, llvm::ArrayRef<int64_t> sizes);
   Point computeShift(ShiftOp shift, const Indices &at);
   Point computeGather(GatherOp gather, const Indices &at);
   Point inlineOp(mlir::Operation *op, llvm::ArrayRef<Point> operands);
   Point indexPoint(const Index &index);
-  mlir::Value position(const Index &index); ///< i64 scalar or 16 lanes
+  mlir::Value first(const Index &index);    ///< i64 of lane 0
+  mlir::Value position(const Index &index); ///< i64 scalar or lanes
   Point emitAt(Level level, llvm::function_ref<mlir::Value()> build);
   Point give(std::string why, mlir::Type element);
 
@@ -98,4 +109,4 @@ private:
   llvm::DenseMap<mlir::Value, Point> bound;
 };
 
-} // namespace ltc::cpu
+} // namespace ltc
