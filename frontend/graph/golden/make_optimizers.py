@@ -155,7 +155,7 @@ class Muon:
             p.data = torch.stack([s.data for s in parts]).reshape(p.shape)
 
 
-def run(make, rate, decay=0.1):
+def run(make, rate, decay=0.1, scale=1):
     tensors = {}
     groups = []
     for order, (name, shape, role, decays) in enumerate(PARAMETERS):
@@ -166,7 +166,7 @@ def run(make, rate, decay=0.1):
     optimizer = make(groups)
     for step in range(1, STEPS + 1):
         for order, p in enumerate(tensors.values()):
-            p.grad = gradient(order, p.numel(), step).reshape(p.shape)
+            p.grad = scale * gradient(order, p.numel(), step).reshape(p.shape)
         torch.nn.utils.clip_grad_norm_(tensors.values(), 0.5)
         for group in optimizer.param_groups:
             group["lr"] = rate(step)
@@ -222,6 +222,8 @@ def main():
         "schedule_free_adamw": (ScheduleFree, constant, 0.1),
         "normalised": (Normalised, cosine, 0.0),
         "cautious_adamw": (Cautious, cosine, 0.1),
+        # Gradients of which epsilon takes part.
+        "cautious_adamw_small": (Cautious, cosine, 0.1, 1e-7),
     }
     golden = {name: run(*case) for name, case in cases.items()}
     golden["schedules"] = {
