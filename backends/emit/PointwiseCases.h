@@ -1,27 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Maps, row and column reductions, views: a target's code beside the reference.
-// A target's test includes this and instantiates it with its runner of kernels,
-// which compiles, runs and compares (backends/cpu/target/KernelRunner.h).
 #pragma once
-#include <cstdint>
+#include "backends/emit/Cases.h"
 #include <gtest/gtest.h>
 #include <random>
-#include <string>
 
 namespace ltc {
 
 template <typename Runner> class Pointwise : public testing::Test {};
 TYPED_TEST_SUITE_P(Pointwise);
-
-/// Replaces $B, $T, $D, ... in a kernel's text.
-inline std::string with(std::string text,
-                 std::initializer_list<std::pair<char, int64_t>> sizes) {
-  for (auto [name, size] : sizes)
-    for (size_t at; (at = text.find(std::string("$") + name)) !=
-                    std::string::npos;)
-      text.replace(at, 2, std::to_string(size));
-  return text;
-}
 
 inline constexpr const char *kNorm = R"(
 ltc.kernel @norm (tensor<$Bx$Txf32>, tensor<$Txf32>) -> tensor<$Bx$Txf32>

@@ -2,6 +2,8 @@
 // The GPU targets' kernels beside the reference, on the simulator.
 #include "backends/cpu/target/KernelRunner.h"
 #include "backends/emit/PointwiseCases.h"
+#include "backends/emit/RoutingCases.h"
+#include "backends/emit/ScanCases.h"
 #include "passes/Pipelines.h"
 #include "tests/gpu/Simulator.h"
 
@@ -41,6 +43,9 @@ public:
 
 using Runners = testing::Types<SimulatedRunner<32>, SimulatedRunner<64, false>>;
 INSTANTIATE_TYPED_TEST_SUITE_P(Simulated, Pointwise, Runners);
+INSTANTIATE_TYPED_TEST_SUITE_P(Simulated, Scan, Runners);
+INSTANTIATE_TYPED_TEST_SUITE_P(Simulated, Routing, Runners);
+INSTANTIATE_TYPED_TEST_SUITE_P(Simulated, Append, Runners);
 
 } // namespace
 } // namespace ltc

@@ -2,6 +2,7 @@
 // For tests: compiles one ltc.kernel, loads it, runs it beside the reference.
 #pragma once
 #include "backends/Backend.h"
+#include "backends/emit/Cases.h"
 #include "ir/interfaces/Interpreter.h"
 #include "ir/interfaces/ScalarProgram.h"
 #include "llvm/Support/Path.h"
@@ -21,22 +22,6 @@
 #include <unistd.h>
 
 namespace ltc::cpu {
-
-/// "tensor<2x3xf32>"
-inline std::string tensor(const std::vector<int64_t> &shape,
-                          const std::string &element = "f32") {
-  std::string text = "tensor<";
-  for (int64_t size : shape)
-    text += std::to_string(size) + "x";
-  return text + element + ">";
-}
-/// "[2, 3]"
-inline std::string list(const std::vector<int64_t> &numbers) {
-  std::string text = "[";
-  for (size_t i = 0; i < numbers.size(); ++i)
-    text += (i ? ", " : "") + std::to_string(numbers[i]);
-  return text + "]";
-}
 
 /// 64-byte aligned storage of one tensor, with a NaN guard behind it.
 struct Storage {

@@ -97,8 +97,7 @@ Value Block::fold(Value value, ReduceKind kind) {
   });
 }
 
-/// `value` of the thread whose number differs in the bit `distance`: moved as
-/// words of 32 bits.
+/// Moved as words of 32 bits.
 Value Block::exchange(Value value, int64_t distance) {
   Type type = value.getType(), word = getI32Type();
   int64_t bits = type.getIntOrFloatBitWidth();
@@ -126,6 +125,30 @@ Value Block::exchange(Value value, int64_t distance) {
     plain = arith::OrIOp::create(*this, getLoc(), high, low);
   }
   return bitcast(plain, type);
+}
+
+Value Block::hasBit(int64_t distance) {
+  Value bit = arith::AndIOp::create(*this, getLoc(), thread, i64(distance));
+  return arith::CmpIOp::create(*this, getLoc(), arith::CmpIPredicate::ne, bit,
+                               i64(0));
+}
+
+Value Block::real(double value) {
+  return arith::ConstantOp::create(*this, getLoc(), getF32FloatAttr(value));
+}
+Value Block::loadIndex(Value base, Value index) {
+  Type i32 = getI32Type();
+  Value read = load(i32, at(base, i32, index));
+  return arith::ExtSIOp::create(*this, getLoc(), getI64Type(), read);
+}
+void Block::storeIndex(Value value, Value base, Value index) {
+  Type i32 = getI32Type();
+  Value narrow = arith::TruncIOp::create(*this, getLoc(), i32, value);
+  store(narrow, at(base, i32, index));
+}
+Value Block::clamp(Value value, int64_t low, int64_t high) {
+  Value least = min(value, i64(high));
+  return arith::MaxSIOp::create(*this, getLoc(), least, i64(low));
 }
 
 Value Block::butterfly(Partial partial, int64_t threads) {

@@ -60,9 +60,19 @@ public:
   /// `again`: this code runs more than once, in a loop.
   llvm::SmallVector<mlir::Value> teamFold(llvm::ArrayRef<Partial> partials,
                                           int64_t team, bool again);
+  /// `value` of the thread whose number differs in the bit `distance`, of this
+  /// one's warp.
+  mlir::Value exchange(mlir::Value value, int64_t distance);
+  /// Whether this thread's number has the bit `distance`.
+  mlir::Value hasBit(int64_t distance);
+
+  mlir::Value real(double value); ///< f32
+  /// Element `index` of i32s behind `base`, as i64.
+  mlir::Value loadIndex(mlir::Value base, mlir::Value index);
+  void storeIndex(mlir::Value value, mlir::Value base, mlir::Value index);
+  mlir::Value clamp(mlir::Value value, int64_t low, int64_t high);
 
 private:
-  mlir::Value exchange(mlir::Value value, int64_t distance);
   mlir::Value butterfly(Partial partial, int64_t threads);
 
   const Machine &machine;
@@ -80,6 +90,22 @@ struct Spread {
   int64_t vectors = 1; ///< of the whole shape
   /// Where vector number `vector` begins, as a point; `level` is its own.
   Indices point(Block &emit, mlir::Value vector, Level level) const;
+};
+
+/// Rows of `count` elements as vectors, wherever they begin.
+struct RowVectors {
+  RowVectors(const Machine &machine, mlir::Type element, int64_t count);
+  mlir::Type element;
+  int64_t width = 1, vectors, alignment = 1;
+  mlir::Type type() const; ///< of one
+  mlir::Value load(Block &emit, mlir::Value base, mlir::Value row,
+                   mlir::Value vector) const;
+  void store(Block &emit, mlir::Value value, mlir::Value base, mlir::Value row,
+             mlir::Value vector) const;
+
+private:
+  mlir::Value place(Block &emit, mlir::Value base, mlir::Value row,
+                    mlir::Value vector) const;
 };
 
 /// A tensor that a kernel stores, or one part of a stored join.
@@ -127,5 +153,14 @@ mlir::FailureOr<LoweredKernel> lowerRows(KernelOp kernel, mlir::ModuleOp into,
 mlir::FailureOr<LoweredKernel> lowerScatter(KernelOp kernel,
                                             mlir::ModuleOp into,
                                             const Machine &machine);
+mlir::FailureOr<LoweredKernel> lowerScan(KernelOp kernel, mlir::ModuleOp into,
+                                         const Machine &machine);
+/// ltc.append, ltc.dispatch, ltc.combine.
+mlir::FailureOr<LoweredKernel> lowerMove(KernelOp kernel, mlir::ModuleOp into,
+                                         const Machine &machine);
+/// ltc.top_k, ltc.route.
+mlir::FailureOr<LoweredKernel> lowerChoice(KernelOp kernel,
+                                           mlir::ModuleOp into,
+                                           const Machine &machine);
 
 } // namespace ltc::gpu

@@ -66,10 +66,15 @@ FailureOr<LoweredKernel> GpuTarget::lowerBy(KernelOp kernel, ModuleOp into,
   switch (form->kind) {
   case KernelKind::Contract:
   case KernelKind::Attention:
-  case KernelKind::Routing:
-  case KernelKind::Scan:
-  case KernelKind::Append:
     return missing(kernel, form->kind);
+  case KernelKind::Routing:
+    if (isa<TopKOp, RouteOp>(kernel.getBody().front().front()))
+      return lowerChoice(kernel, into, by);
+    return lowerMove(kernel, into, by);
+  case KernelKind::Append:
+    return lowerMove(kernel, into, by);
+  case KernelKind::Scan:
+    return lowerScan(kernel, into, by);
   case KernelKind::Scatter:
     return lowerScatter(kernel, into, by);
   case KernelKind::Gather:

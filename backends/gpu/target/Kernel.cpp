@@ -28,6 +28,29 @@ Indices Spread::point(Block &emit, Value vector, Level level) const {
   return at;
 }
 
+RowVectors::RowVectors(const Machine &machine, Type element, int64_t count)
+    : element(element), width(count % kVector ? 1 : kVector),
+      vectors(count / width) {
+  if (machine.aligned)
+    alignment = std::min(width, int64_t(kAlignment) / bytesOf(element));
+}
+Type RowVectors::type() const {
+  return width > 1 ? Type(Emitter::lanes(element, width)) : element;
+}
+Value RowVectors::place(Block &emit, Value base, Value row,
+                        Value vector) const {
+  Value index = emit.add(emit.mul(row, vectors), vector);
+  return emit.at(base, element, emit.mul(index, width));
+}
+Value RowVectors::load(Block &emit, Value base, Value row,
+                       Value vector) const {
+  return emit.load(type(), place(emit, base, row, vector), alignment);
+}
+void RowVectors::store(Block &emit, Value value, Value base, Value row,
+                       Value vector) const {
+  emit.store(value, place(emit, base, row, vector), alignment);
+}
+
 SmallVector<Stored> partsOf(Value tensor, Value pointer, size_t rows) {
   auto type = cast<RankedTensorType>(tensor.getType());
   auto join = tensor.getDefiningOp<JoinOp>();

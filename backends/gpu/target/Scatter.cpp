@@ -16,8 +16,10 @@ public:
   Scatter(KernelOp kernel, const Machine &machine, ScatterAddOp scatter,
           BlockArgument ids, BlockArgument updates, BlockArgument onto)
       : kernel(kernel), machine(machine), scatter(scatter), ids(ids),
-        updates(updates), onto(onto), element(elementOf(updates)),
-        row(shapeOf(scatter.getOutput()).drop_front()),
+        updates(updates), onto(onto),
+        row(machine, elementOf(updates),
+            ShapedType::getNumElements(
+                shapeOf(scatter.getOutput()).drop_front())),
         emit(kernel.getLoc(), machine) {}
 
   LoweredKernel run(ModuleOp into) {
@@ -29,7 +31,6 @@ public:
         launchOf(kernel, symbolOf(kernel, machine),
                  llvm::divideCeil(rows, rowsOfBlock), int(threads), 0);
     emit.begin(into, launch);
-    emit.width = row.width;
     out = emit.bindings[kernel.getBody().front().getNumArguments()];
     begin = emit.mul(emit.block, rowsOfBlock);
     end = emit.min(emit.add(begin, rowsOfBlock), emit.i64(rows));
@@ -45,17 +46,6 @@ public:
   }
 
 private:
-  Type type() { return row.width > 1 ? Type(emit.wide(element)) : element; }
-  Value place(Value base, Value r, Value vector) {
-    Value index = emit.add(emit.mul(r, row.vectors), vector);
-    return emit.at(base, element, emit.mul(index, row.width));
-  }
-  /// Vectors of a row are as aligned as the tensor is.
-  int64_t alignment() {
-    return machine.aligned
-               ? std::min(row.width, int64_t(kAlignment) / bytesOf(element))
-               : 1;
-  }
   void overRow(std::function<void(Value)> body) {
     emit.loop(emit.thread, emit.i64(row.vectors), threads, body);
   }
@@ -63,29 +53,23 @@ private:
   void fill(Value r) {
     Value old = onto ? emit.bindings[onto.getArgNumber()] : Value();
     overRow([&](Value vector) {
-      Value value =
-          old ? emit.load(type(), place(old, r, vector), alignment())
-              : emit.zero(type());
-      emit.store(value, place(out, r, vector), alignment());
+      Value value = old ? row.load(emit, old, r, vector)
+                        : emit.zero(row.type());
+      row.store(emit, value, out, r, vector);
     });
   }
 
   void addIfMine(Value n) {
-    Type i32 = emit.getI32Type();
-    Value id = emit.load(
-        i32, emit.at(emit.bindings[ids.getArgNumber()], i32, n));
-    Value r =
-        arith::ExtSIOp::create(emit, emit.getLoc(), emit.getI64Type(), id);
+    Value r = emit.loadIndex(emit.bindings[ids.getArgNumber()], n);
     Value notBelow = arith::CmpIOp::create(
         emit, emit.getLoc(), arith::CmpIPredicate::sge, r, begin);
     emit.ifThen(emit.both(notBelow, emit.less(r, end)), [&] {
       Value from = emit.bindings[updates.getArgNumber()];
       overRow([&](Value vector) {
-        Value to = place(out, r, vector);
-        Value sum = arith::AddFOp::create(
-            emit, emit.getLoc(), emit.load(type(), to, alignment()),
-            emit.load(type(), place(from, n, vector), alignment()));
-        emit.store(sum, to, alignment());
+        Value old = row.load(emit, out, r, vector);
+        Value added = row.load(emit, from, n, vector);
+        Value sum = arith::AddFOp::create(emit, emit.getLoc(), old, added);
+        row.store(emit, sum, out, r, vector);
       });
     });
   }
@@ -94,8 +78,7 @@ private:
   const Machine &machine;
   ScatterAddOp scatter;
   BlockArgument ids, updates, onto;
-  Type element;
-  Spread row;
+  RowVectors row;
   Block emit;
   int64_t rows = 0, rowsOfBlock = 0, threads = 0;
   Value out, begin, end;
