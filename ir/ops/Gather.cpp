@@ -129,16 +129,23 @@ FailureOr<SmallVector<Value>> ScatterAddOp::gradient(OpBuilder &b,
   return SmallVector<Value>{Value(), dUpdates};
 }
 
-Factors ShiftOp::factors() {
+Factors ltc::sequenceFactors(ArrayRef<int64_t> shape, int64_t dim,
+                             unsigned operands, bool asksDocument) {
   Factors factors;
   std::vector<Factors::Dim> dims;
-  for (auto [i, size] : llvm::enumerate(shapeOf(getInput())))
+  for (auto [i, size] : llvm::enumerate(shape))
     dims.push_back({factors.add(
-        size, i == getDim() ? FactorKind::Whole : FactorKind::Parallel)});
-  factors.operands = factors.results = {dims};
-  if (getDocument())
-    factors.operands.push_back({dims.begin(), dims.begin() + getDim() + 1});
+        size, i == dim ? FactorKind::Whole : FactorKind::Parallel)});
+  factors.results = {dims};
+  factors.operands.assign(operands, dims);
+  if (asksDocument)
+    factors.operands.push_back({dims.begin(), dims.begin() + dim + 1});
   return factors;
+}
+
+Factors ShiftOp::factors() {
+  return sequenceFactors(shapeOf(getInput()), getDim(), 1,
+                         bool(getDocument()));
 }
 
 double ShiftOp::flops() { return 0; }

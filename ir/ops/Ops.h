@@ -29,6 +29,10 @@ inline llvm::ArrayRef<int64_t> shapeOf(mlir::Value value) {
 inline mlir::Type elementOf(mlir::Value value) {
   return llvm::cast<mlir::RankedTensorType>(value.getType()).getElementType();
 }
+/// Of an op that works along `dim`, kept whole, of `operands` values of one
+/// shape, and then asks for the document of each position, if it does.
+Factors sequenceFactors(llvm::ArrayRef<int64_t> shape, int64_t dim,
+                        unsigned operands, bool asksDocument);
 /// (C2) of map and of attention's extras: `map` goes from a space of sizes
 /// `space` to indices of `value`, each dimension at most once, sizes equal.
 mlir::LogicalResult verifyProjection(mlir::Operation *op, mlir::AffineMap map,

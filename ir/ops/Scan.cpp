@@ -39,17 +39,8 @@ OpFoldResult ltc::ScanOp::fold(FoldAdaptor) {
 }
 
 Factors ScanOp::factors() {
-  Factors factors;
-  std::vector<Factors::Dim> dims;
-  for (auto [i, size] : llvm::enumerate(shapeOf(getInput())))
-    dims.push_back({factors.add(
-        size, i == getDim() ? FactorKind::Whole : FactorKind::Parallel)});
-  factors.operands = factors.results = {dims};
-  if (getDecay())
-    factors.operands.push_back(dims);
-  if (getDocument())
-    factors.operands.push_back({dims.begin(), dims.begin() + getDim() + 1});
-  return factors;
+  return sequenceFactors(shapeOf(getInput()), getDim(), getDecay() ? 2 : 1,
+                         bool(getDocument()));
 }
 
 double ScanOp::flops() {
