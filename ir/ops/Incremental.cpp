@@ -172,23 +172,37 @@ FailureOr<SmallVector<Value>> AttentionOp::advance(TimeStep &step) {
   return llvm::to_vector_of<Value>(made.getResults());
 }
 
-/// The last `count` times of (earlier ones, the step's), kept for the next
-/// step; all of them are returned.
+static RankedTensorType sized(Value like, int64_t dim, int64_t size) {
+  auto type = cast<RankedTensorType>(like.getType());
+  SmallVector<int64_t> shape(type.getShape());
+  shape[dim] = size;
+  return type.clone(shape);
+}
+
+/// `first`, which holds times before the step's, and the step's.
+static Value joined(TimeStep &step, Location loc, Value first, Value rows,
+                    int64_t dim) {
+  int64_t size = shapeOf(first)[dim] + step.chunk;
+  return JoinOp::create(step.builder, loc, sized(rows, dim, size),
+                        ValueRange{first, rows}, dim);
+}
+
+/// The last `count` times before the step and the step's; the last of all
+/// these are kept for the next step.
+static Value remembered(TimeStep &step, Location loc, Value rows, int64_t dim,
+                        int64_t count, StringRef name) {
+  Value cache = step.cache(sized(rows, dim, count), name);
+  Value all = joined(step, loc, cache, rows, dim);
+  step.keep(cache, SliceOp::create(step.builder, loc, cache.getType(), all, dim,
+                                   step.chunk));
+  return all;
+}
+
+/// Of those, as many as the step has, from the first.
 static Value windowed(TimeStep &step, Location loc, Value rows, int64_t dim,
                       int64_t count, StringRef name) {
-  auto type = cast<RankedTensorType>(rows.getType());
-  auto sized = [&](int64_t size) {
-    SmallVector<int64_t> shape(type.getShape());
-    shape[dim] = size;
-    return type.clone(shape);
-  };
-  OpBuilder &b = step.builder;
-  Value cache = step.cache(sized(count), name);
-  Value all = JoinOp::create(b, loc, sized(count + step.chunk),
-                             ValueRange{cache, rows}, dim);
-  step.keep(cache,
-            SliceOp::create(b, loc, sized(count), all, dim, step.chunk));
-  return SliceOp::create(b, loc, type, all, dim, 0);
+  Value all = remembered(step, loc, rows, dim, count, name);
+  return SliceOp::create(step.builder, loc, rows.getType(), all, dim, 0);
 }
 
 /// The last `offset` times are kept, and their documents.
@@ -227,6 +241,42 @@ FailureOr<SmallVector<Value>> ShiftOp::advance(TimeStep &step) {
   MapOp kept = buildMap(step.builder, loc, x.getType(),
                         {before, document, earlier}, {own, lead, lead}, fill);
   return SmallVector<Value>{kept.getResult(0)};
+}
+
+/// The last sum stands before the step's elements, so that the step goes on in
+/// the window's order. What decays it first multiplies nothing.
+FailureOr<SmallVector<Value>> ScanOp::advance(TimeStep &step) {
+  int64_t dim = getDim();
+  if (step.times[0].dim != dim)
+    return step.pointwise(*this);
+  if (step.times[0].each != 1)
+    return step.refuse("it adds up rows that are no positions");
+  if (getReverse())
+    return step.refuse("it adds up later times");
+  step.results = {step.times[0]};
+  Location loc = getLoc();
+  OpBuilder &b = step.builder;
+  Value x = step.operands[0], decay, document;
+  Value carry = step.cache(sized(x, dim, 1), "scan");
+  if (getDecay()) {
+    decay = step.times[1] ? step.operands[1] : step.sliceOf(getDecay(), dim);
+    if (!decay || (step.times[1] && step.times[1] != TimeDim{dim}))
+      return step.refuse("its decay is by time in another way than its input");
+    decay = joined(step, loc, carry, decay, dim);
+  }
+  if (getDocument()) {
+    if (step.times.back() != TimeDim{dim})
+      return step.refuse("its documents are not by time");
+    document = remembered(step, loc, step.operands.back(), dim, 1,
+                          "scan.document");
+  }
+  Value all = joined(step, loc, carry, x, dim);
+  Value sums = ScanOp::create(b, loc, all.getType(), all, decay, document,
+                              getDimAttr(), UnitAttr());
+  step.keep(carry, SliceOp::create(b, loc, carry.getType(), sums, dim,
+                                   step.chunk));
+  return SmallVector<Value>{
+      SliceOp::create(b, loc, x.getType(), sums, dim, 1)};
 }
 
 /// Slots are sorted among those of the step: a row's content is its slot's own.

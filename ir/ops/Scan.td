@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // ltc.scan: linear recurrences and running sums.
 
-def Ltc_ScanOp : Ltc_TensorOp<"scan", [AttrSizedOperandSegments,
+def Ltc_ScanOp : Ltc_TensorOp<"scan", [AttrSizedOperandSegments, Ltc_Incremental,
                                        AllTypesMatch<["input", "output"]>]> {
   let summary = "y[t] = decay[t] * y[t - 1] + x[t] along one dimension, from zero at each document";
   let description = [{

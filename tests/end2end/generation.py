@@ -24,6 +24,9 @@ MODELS = {
               "ffn: 96, window: 24}",
     "moe": "{architecture: moe_llama, vocab: 256, layers: 2, d: 64, heads: 4, "
            "kv: 2, ffn: 48, experts: 4, top: 2}",
+    "recurrence": "{architecture: %s, vocab: 256, layers: 2, d: 64, ffn: 96}" %
+                  os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                               "../language/rwkv.ltc"),
 }
 SPEC = """\
 model: {model}
