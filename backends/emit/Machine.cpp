@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/emit/Machine.h"
+#include "backends/emit/MathPatterns.h"
 #include "lld/Common/Driver.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
@@ -11,7 +12,12 @@
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/TargetParser/Triple.h"
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/Math/Transforms/Passes.h"
 #include "mlir/IR/Diagnostics.h"
+#include "mlir/Target/LLVMIR/Export.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "mlir/Transforms/Passes.h"
 
 LLD_HAS_DRIVER(elf)
 
@@ -32,6 +38,61 @@ std::unique_ptr<llvm::TargetMachine> makeMachine(StringRef name, StringRef cpu,
   return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
       triple, cpu, features, options, llvm::Reloc::PIC_, std::nullopt,
       llvm::CodeGenOptLevel::Default));
+}
+
+namespace {
+
+struct ExpandMath : PassWrapper<ExpandMath, OperationPass<>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ExpandMath)
+  explicit ExpandMath(std::function<void(RewritePatternSet &)> more)
+      : more(std::move(more)) {}
+  StringRef getArgument() const override { return "ltc-expand-math"; }
+  void getDependentDialects(DialectRegistry &registry) const override {
+    registry.insert<vector::VectorDialect, math::MathDialect,
+                    arith::ArithDialect>();
+  }
+  void runOnOperation() override {
+    RewritePatternSet patterns(&getContext());
+    if (more)
+      more(patterns);
+    populateMathPatterns(patterns);
+    populateMathPolynomialApproximationPatterns(patterns);
+    math::populateExpansionPatterns(patterns, {"rsqrt"});
+    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
+      signalPassFailure();
+  }
+  std::function<void(RewritePatternSet &)> more;
+};
+
+} // namespace
+
+void addArithmeticToLlvm(OpPassManager &passes,
+                         std::function<void(RewritePatternSet &)> more) {
+  passes.addPass(std::make_unique<ExpandMath>(std::move(more)));
+  passes.addPass(createCanonicalizerPass());
+  passes.addPass(createCSEPass());
+  passes.addPass(createSCFToControlFlowPass());
+  passes.addPass(createConvertVectorToLLVMPass());
+  passes.addPass(createConvertMathToLLVMPass());
+  passes.addPass(createArithToLLVMConversionPass());
+}
+
+void addBranchesToLlvm(OpPassManager &passes) {
+  passes.addPass(createConvertControlFlowToLLVMPass());
+  passes.addPass(createReconcileUnrealizedCastsPass());
+  passes.addPass(createCanonicalizerPass());
+  passes.addPass(createCSEPass());
+}
+
+std::unique_ptr<llvm::Module> translate(Operation *module,
+                                        llvm::LLVMContext &context,
+                                        const llvm::TargetMachine &machine) {
+  auto translated = translateModuleToLLVMIR(module, context);
+  if (!translated)
+    return nullptr;
+  translated->setTargetTriple(machine.getTargetTriple());
+  translated->setDataLayout(machine.createDataLayout());
+  return translated;
 }
 
 void optimise(llvm::Module &module, llvm::TargetMachine &machine,
@@ -65,6 +126,16 @@ FailureOr<std::string> emitCode(Operation *at, llvm::Module &module,
            << machine.getTargetTriple().str();
   emission.run(module);
   return std::string(code.begin(), code.end());
+}
+
+FailureOr<std::string> listCode(Operation *at, llvm::Module &module,
+                                llvm::TargetMachine &machine,
+                                Target::Listing listing) {
+  if (listing == Target::Listing::assembly)
+    return emitCode(at, module, machine, llvm::CodeGenFileType::AssemblyFile);
+  std::string text;
+  llvm::raw_string_ostream(text) << module;
+  return text;
 }
 
 /// Objects as one archive for lld: a file each would be a file too many.

@@ -6,21 +6,15 @@
 #include "backends/cpu/target/BlockMath.h"
 #include "backends/cpu/target/Lowering.h"
 #include "backends/emit/Machine.h"
-#include "backends/emit/MathPatterns.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Linker/Linker.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/TargetParser/Triple.h"
-#include "mlir/Conversion/Passes.h"
-#include "mlir/Dialect/Math/Transforms/Passes.h"
 #include "mlir/IR/Threading.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
-#include "mlir/Target/LLVMIR/Export.h"
-#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
-#include "mlir/Transforms/Passes.h"
 
 using namespace mlir;
 
@@ -31,25 +25,6 @@ constexpr const char *kTriple = "x86_64-unknown-linux-gnu";
 constexpr const char *kCpu = "x86-64-v4";
 constexpr const char *kFeatures = "-prefer-256-bit";
 constexpr const char *kBf16Features = "-prefer-256-bit,+avx512bf16";
-
-/// Turns f32 math into polynomials: no libm, the same bits on every host.
-struct ExpandMath : PassWrapper<ExpandMath, OperationPass<>> {
-  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ExpandMath)
-  StringRef getArgument() const override { return "ltc-cpu-expand-math"; }
-  void getDependentDialects(DialectRegistry &registry) const override {
-    registry.insert<vector::VectorDialect, math::MathDialect,
-                    arith::ArithDialect>();
-  }
-  void runOnOperation() override {
-    RewritePatternSet patterns(&getContext());
-    populateExpPatterns(patterns);
-    populateMathPatterns(patterns);
-    populateMathPolynomialApproximationPatterns(patterns);
-    math::populateExpansionPatterns(patterns, {"rsqrt"});
-    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
-      signalPassFailure();
-  }
-};
 
 /// Puts each function into a module of its own inside `module`.
 SmallVector<ModuleOp> split(ModuleOp module) {
@@ -66,17 +41,8 @@ SmallVector<ModuleOp> split(ModuleOp module) {
 LogicalResult toLlvmDialect(ModuleOp module) {
   PassManager whole(module.getContext());
   OpPassManager &passes = whole.nest<ModuleOp>();
-  passes.addPass(std::make_unique<ExpandMath>());
-  passes.addPass(createCanonicalizerPass());
-  passes.addPass(createCSEPass());
-  passes.addPass(createSCFToControlFlowPass());
-  passes.addPass(createConvertVectorToLLVMPass());
-  passes.addPass(createConvertMathToLLVMPass());
-  passes.addPass(createArithToLLVMConversionPass());
-  passes.addPass(createConvertControlFlowToLLVMPass());
-  passes.addPass(createReconcileUnrealizedCastsPass());
-  passes.addPass(createCanonicalizerPass());
-  passes.addPass(createCSEPass());
+  addArithmeticToLlvm(passes, populateExpPatterns);
+  addBranchesToLlvm(passes);
   return whole.run(module);
 }
 
@@ -99,11 +65,9 @@ FailureOr<std::unique_ptr<llvm::TargetMachine>> machineFor(ModuleOp module,
 /// One function as optimised LLVM IR.
 std::unique_ptr<llvm::Module> toLlvm(ModuleOp part, llvm::LLVMContext &context,
                                      llvm::TargetMachine &machine) {
-  auto translated = translateModuleToLLVMIR(part, context);
+  auto translated = translate(part, context, machine);
   if (!translated)
     return nullptr;
-  translated->setTargetTriple(llvm::Triple(kTriple));
-  translated->setDataLayout(machine.createDataLayout());
   for (llvm::Function &function : *translated) {
     if (function.isDeclaration())
       continue;
@@ -181,12 +145,7 @@ FailureOr<std::string> listNative(ModuleOp module, bool bf16,
     if (llvm::Linker::linkModules(whole, std::move(code)))
       return part.emitError("LLVM cannot join the kernels' modules");
   }
-  if (listing == Target::Listing::assembly)
-    return emitCode(module, whole, **machine,
-                    llvm::CodeGenFileType::AssemblyFile);
-  std::string text;
-  llvm::raw_string_ostream(text) << whole;
-  return text;
+  return listCode(module, whole, **machine, listing);
 }
 
 } // namespace ltc::cpu

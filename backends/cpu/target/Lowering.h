@@ -4,6 +4,7 @@
 #pragma once
 #include "backends/Backend.h"
 #include "backends/emit/Emitter.h"
+#include "backends/emit/Launch.h"
 
 namespace ltc::cpu {
 
@@ -33,16 +34,9 @@ mlir::FailureOr<LoweredKernel> lowerRouting(KernelOp kernel,
                                             mlir::ModuleOp into);
 mlir::FailureOr<LoweredKernel> lowerScan(KernelOp kernel, mlir::ModuleOp into);
 
-/// Bindings of a launch that takes the kernel's arguments and results as they
-/// are: 0, 1, ..., then workspaces -1, -2, ...
-std::vector<int> plainBindings(KernelOp kernel, int workspaces = 0);
 /// Addresses of the kernel's results among `native`'s bindings.
 llvm::ArrayRef<mlir::Value> resultPointers(KernelOp kernel,
                                            const NativeFunction &native);
-/// Bytes of the tensors that the kernel reads and writes.
-void countBytes(KernelOp kernel, KernelLaunch &launch);
-/// What the kernel yields.
-mlir::OperandRange yields(KernelOp kernel);
 
 /// Lowers to machine code and links an ELF shared object without undefined
 /// symbols.

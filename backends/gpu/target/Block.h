@@ -3,6 +3,7 @@
 // barriers, shared memory, sums over a team of threads. Vendors lower it.
 #pragma once
 #include "backends/Backend.h"
+#include "backends/emit/Launch.h"
 #include "backends/emit/PointEmitter.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 
@@ -140,7 +141,6 @@ std::string symbolOf(KernelOp kernel, const Machine &machine);
 /// A launch with the kernel's arguments, results and `workspaces`.
 KernelLaunch launchOf(KernelOp kernel, std::string symbol, int64_t tiles,
                       int threads, int64_t workspaces);
-mlir::OperandRange yields(KernelOp kernel);
 /// Fails at the kernel if `problem` says something.
 mlir::LogicalResult checked(KernelOp kernel, const std::string &problem);
 

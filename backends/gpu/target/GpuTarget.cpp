@@ -1,45 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/gpu/target/GpuTarget.h"
 #include "backends/emit/Machine.h"
-#include "backends/emit/MathPatterns.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/MCSubtargetInfo.h"
 #include "llvm/Target/TargetMachine.h"
-#include "llvm/TargetParser/Triple.h"
-#include "mlir/Conversion/Passes.h"
-#include "mlir/Dialect/Math/Transforms/Passes.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/GPU/GPUToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
-#include "mlir/Target/LLVMIR/Export.h"
-#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
-#include "mlir/Transforms/Passes.h"
 #include "passes/fusion/KernelForm.h"
 
 using namespace mlir;
 
 namespace ltc::gpu {
 namespace {
-
-/// Elementary functions as polynomials, none of a vendor's library: the bits
-/// are ours.
-struct ExpandMath : PassWrapper<ExpandMath, OperationPass<>> {
-  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ExpandMath)
-  StringRef getArgument() const override { return "ltc-gpu-expand-math"; }
-  void getDependentDialects(DialectRegistry &registry) const override {
-    registry.insert<vector::VectorDialect, math::MathDialect,
-                    arith::ArithDialect>();
-  }
-  void runOnOperation() override {
-    RewritePatternSet patterns(&getContext());
-    populateMathPatterns(patterns);
-    populateMathPolynomialApproximationPatterns(patterns);
-    math::populateExpansionPatterns(patterns, {"rsqrt"});
-    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
-      signalPassFailure();
-  }
-};
 
 /// A kernel for which there is no algorithm yet: named, so that the artifact
 /// says what it lacks.
@@ -107,18 +81,9 @@ FailureOr<Operation *> GpuTarget::toLlvmDialect(ModuleOp lowered) {
            << name() << " yet";
   PassManager whole(lowered.getContext());
   OpPassManager &passes = whole.nest<mlir::gpu::GPUModuleOp>();
-  passes.addPass(std::make_unique<ExpandMath>());
-  passes.addPass(createCanonicalizerPass());
-  passes.addPass(createCSEPass());
-  passes.addPass(createSCFToControlFlowPass());
-  passes.addPass(createConvertVectorToLLVMPass());
-  passes.addPass(createConvertMathToLLVMPass());
-  passes.addPass(createArithToLLVMConversionPass());
+  addArithmeticToLlvm(passes);
   passes.addPass(vendorPass());
-  whole.addPass(createConvertControlFlowToLLVMPass()); // of builtin modules
-  whole.addPass(createReconcileUnrealizedCastsPass());
-  whole.addPass(createCanonicalizerPass());
-  whole.addPass(createCSEPass());
+  addBranchesToLlvm(whole); // of builtin modules
   if (failed(whole.run(lowered)))
     return failure();
   return kernels;
@@ -151,11 +116,9 @@ GpuTarget::toLlvm(Operation *kernels, llvm::LLVMContext &context,
   registerLLVMDialectTranslation(*kernels->getContext());
   registerGPUDialectTranslation(*kernels->getContext());
   registerTranslation(*kernels->getContext());
-  auto translated = translateModuleToLLVMIR(kernels, context);
+  auto translated = translate(kernels, context, code);
   if (!translated)
     return nullptr;
-  translated->setTargetTriple(llvm::Triple(triple));
-  translated->setDataLayout(code.createDataLayout());
   mark(*translated);
   optimise(*translated, code, /*unroll=*/true);
   return translated;
@@ -186,12 +149,7 @@ FailureOr<std::string> GpuTarget::list(ModuleOp lowered, Listing listing) {
   auto module = toLlvm(*kernels, context, **code);
   if (!module)
     return failure();
-  if (listing == Listing::assembly)
-    return emitCode(lowered, *module, **code,
-                    llvm::CodeGenFileType::AssemblyFile);
-  std::string text;
-  llvm::raw_string_ostream(text) << *module;
-  return text;
+  return listCode(lowered, *module, **code, listing);
 }
 
 } // namespace ltc::gpu

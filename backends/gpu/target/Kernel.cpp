@@ -90,31 +90,14 @@ std::string symbolOf(KernelOp kernel, const Machine &machine) {
   return machine.aligned ? symbol : symbol + "_unaligned";
 }
 
-OperandRange yields(KernelOp kernel) {
-  return kernel.getBody().front().getTerminator()->getOperands();
-}
-
 KernelLaunch launchOf(KernelOp kernel, std::string symbol, int64_t tiles,
                       int threads, int64_t workspaces) {
   KernelLaunch launch;
   launch.symbol = std::move(symbol);
   launch.tiles = tiles;
   launch.threads = threads;
-  auto bytes = [](Value value) {
-    auto type = cast<RankedTensorType>(value.getType());
-    return double(type.getNumElements()) * bytesOf(type.getElementType());
-  };
-  int count = 0;
-  for (Value argument : kernel.getBody().front().getArguments()) {
-    launch.readBytes += bytes(argument);
-    launch.bindings.push_back(count++);
-  }
-  for (Value result : yields(kernel)) {
-    launch.writtenBytes += bytes(result);
-    launch.bindings.push_back(count++);
-  }
-  for (int64_t n = 0; n < workspaces; ++n)
-    launch.bindings.push_back(int(-1 - n));
+  launch.bindings = plainBindings(kernel, workspaces);
+  countBytes(kernel, launch);
   return launch;
 }
 
