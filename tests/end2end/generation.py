@@ -32,18 +32,18 @@ SPEC = """\
 model: {model}
 loss: {{cross_entropy: 1.0}}
 data: {{length: {length}, tokenizer: bytes, train: [{{text: "text-a.txt"}}]}}
-train: {{batch: 8, micro_batch: 8, duration: {steps} steps, clip: 1.0, optimizer: {{adamw: {{}}}}, schedule: {{constant: {{peak: 3e-3}}}}}}
+train: {{precision: {precision}, batch: 8, micro_batch: 8, duration: {steps} steps, clip: 1.0, optimizer: {{adamw: {{}}}}, schedule: {{constant: {{peak: 3e-3}}}}}}
 run: {{folder: {run}, log_every: 20 steps}}
 target: cpu
 """
 
 
-def train(ltc, folder, name, model, length, steps):
+def train(ltc, folder, name, model, length, steps, precision="fp32"):
     run = os.path.join(folder, name)
     spec = os.path.join(folder, name + ".yaml")
     with open(spec, "w") as file:
         file.write(SPEC.format(model=model, length=length, steps=steps,
-                               run=run))
+                               run=run, precision=precision))
     done = subprocess.run([ltc, "run", spec], text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode:
@@ -145,6 +145,11 @@ def main():
                           "--repetition-penalty", "1.2")
                 overflow(ltc, run)
                 refusals(ltc, folder, run)
+        for name in ("llama", "moe", "recurrence"):
+            run = train(ltc, folder, name + "-bf16", MODELS[name], 160, 30,
+                        "bf16")
+            same_text(ltc, run, name + " in bf16", prompts, "--temperature",
+                      "0")
         no_step(ltc, folder, prompts)
 
 
