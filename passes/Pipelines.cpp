@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "passes/Pipelines.h"
-#include "ir/interfaces/Working.h"
 #include "llvm/Support/FileSystem.h"
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
 #include "passes/autodiff/Passes.h"
@@ -59,34 +57,7 @@ LogicalResult dumpInto(PassManager &pm, ModuleOp module,
   return success();
 }
 
-struct CompileKernels : PassWrapper<CompileKernels, OperationPass<ModuleOp>> {
-  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(CompileKernels)
-  StringRef getArgument() const override { return "ltc-compile-kernels"; }
-  StringRef getDescription() const override {
-    return "compiles each ltc.kernel for the CPU and drops the code";
-  }
-  void getDependentDialects(DialectRegistry &registry) const override {
-    registry.insert<arith::ArithDialect, LLVM::LLVMDialect, math::MathDialect,
-                    scf::SCFDialect, vector::VectorDialect>();
-  }
-  void runOnOperation() override {
-    for (KernelOp kernel : getOperation().getOps<KernelOp>()) {
-      Working::on(kernel);
-      OwningOpRef<ModuleOp> native = ModuleOp::create(kernel.getLoc());
-      std::unique_ptr<Target> target = createCpuTarget();
-      TimingScope none;
-      if (failed(target->lower(kernel, *native)) ||
-          failed(target->link(*native, none)))
-        return signalPassFailure();
-    }
-  }
-};
-
 } // namespace
-
-std::unique_ptr<Pass> createCompileKernelsPass() {
-  return std::make_unique<CompileKernels>();
-}
 
 LogicalResult runToStage(ModuleOp module, StringRef stage,
                          const CompileOptions &options) {
@@ -132,7 +103,6 @@ void registerPipelinePasses() {
   registerPrecisionPasses();
   registerRecomputePasses();
   registerShardingPasses();
-  PassRegistration<CompileKernels>();
   PassPipelineRegistration<>("ltc-model-to-grad", "differentiate",
                              buildModelToGrad);
   PassPipelineRegistration<>("ltc-grad-to-shard",

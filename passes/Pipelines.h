@@ -11,10 +11,6 @@
 
 namespace ltc {
 
-/// Compiles each ltc.kernel of a module to machine code, which it drops: what a
-/// crash there is replayed with.
-std::unique_ptr<mlir::Pass> createCompileKernelsPass();
-
 /// Every pass of this folder and the pipelines ltc-model-to-grad, ... for
 /// ltc-opt.
 void registerPipelinePasses();

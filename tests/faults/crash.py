@@ -88,6 +88,12 @@ def main():
                            + r"crashed \(Segmentation fault\) in pass "
                            r"ltc-compile-kernels, at @\S+")
             replay(folder, opt, library, "segv", text)
+        text = crashed(folder, build + ["--target", "hip:gfx942"], in_llvm,
+                       "segv", r"in pass ltc-compile-kernels, at @\S+")
+        with open(re.search(r"--run-reproducer (\S+)", text)[1]) as file:
+            if "target=hip:gfx942" not in file.read():
+                fail("the reproducer does not compile for the target")
+        replay(folder, opt, in_llvm, "segv", text)
         text = crashed(folder, build, in_kernel, "exit",
                        r"gave up \(exit status 1\) in pass ltc-compile-kernels")
         replay(folder, opt, in_kernel, "exit", text)

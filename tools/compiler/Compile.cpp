@@ -131,7 +131,7 @@ private:
     options.target = target.get();
     if (request.emit)
       return emitStage(*module, *target, options);
-    if (trail.follows() && failed(followKernels(*module, options)))
+    if (trail.follows() && failed(followKernels(*module, spec.target, options)))
       return failure();
     auto artifact = compileModule(*module, *target, options);
     if (failed(artifact))
@@ -162,10 +162,11 @@ private:
   }
 
   /// Kernels one by one, on a copy, before all of them.
-  LogicalResult followKernels(ModuleOp module, const CompileOptions &options) {
+  LogicalResult followKernels(ModuleOp module, const std::string &target,
+                              const CompileOptions &options) {
     OwningOpRef<ModuleOp> copy = module.clone();
     if (failed(runToStage(*copy, "kernels", options)) ||
-        failed(trail.tryKernels(*copy)))
+        failed(trail.tryKernels(*copy, target)))
       return failure();
     trail.at("\nputting the program together");
     return success();

@@ -4,6 +4,7 @@
 #include "ir/interfaces/Working.h"
 #include "ir/ops/Ops.h"
 #include "passes/Pipelines.h"
+#include "tools/compiler/Targets.h"
 #include "llvm/Support/FileSystem.h"
 #include "mlir/IR/AsmState.h"
 #include "mlir/Pass/PassInstrumentation.h"
@@ -85,12 +86,13 @@ void Trail::watch(PassManager &passes) {
     passes.addInstrumentation(std::make_unique<Watcher>(*this));
 }
 
-LogicalResult Trail::tryKernels(ModuleOp module) {
+LogicalResult Trail::tryKernels(ModuleOp module,
+                                const std::string &target) {
   for (KernelOp kernel : module.getOps<KernelOp>()) {
     OwningOpRef<ModuleOp> alone = ModuleOp::create(module.getLoc());
     OpBuilder(alone->getBodyRegion()).clone(*kernel);
     PassManager passes(module.getContext());
-    passes.addPass(createCompileKernelsPass());
+    passes.addPass(createCompileKernelsPass(target));
     watch(passes);
     if (failed(passes.run(*alone)))
       return failure();

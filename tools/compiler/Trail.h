@@ -19,9 +19,10 @@ public:
   void at(const std::string &what);
   /// Every pass of `passes`, the functions, ops and kernels inside it.
   void watch(mlir::PassManager &passes);
-  /// Compiles the kernels of a module one by one. A kernel that crashes is then
-  /// alone in the reproducer.
-  mlir::LogicalResult tryKernels(mlir::ModuleOp module);
+  /// Compiles the kernels of a module for `target`, one by one. A kernel that
+  /// crashes is then alone in the reproducer.
+  mlir::LogicalResult tryKernels(mlir::ModuleOp module,
+                                 const std::string &target);
 
 private:
   class Watcher;

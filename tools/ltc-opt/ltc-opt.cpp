@@ -3,9 +3,8 @@
 // joins by its header's registration function in `registerPasses`.
 #include "ir/ops/Ops.h"
 #include "passes/autodiff/Passes.h"
-#ifdef LTC_HAS_PIPELINES // set by CMake where the file exists
-#include "passes/Pipelines.h" // declares ltc::registerPipelinePasses()
-#endif
+#include "passes/Pipelines.h"
+#include "tools/compiler/Targets.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -29,9 +28,8 @@ static void registerDialects(mlir::DialectRegistry &registry) {
 static void registerPasses() {
   mlir::registerTransformsPasses();
   ltc::registerAutodiffPasses();
-#ifdef LTC_HAS_PIPELINES
   ltc::registerPipelinePasses();
-#endif
+  ltc::registerCompileKernelsPass();
 }
 
 int main(int argc, char **argv) {
