@@ -158,6 +158,12 @@ private:
       (void)refuse({{{"", 0, 0}, "--target " + spec.target + ": " + problem}});
     else if (!target)
       (void)refuse({{spec.targetPlace, problem}});
+    if (target && spec.memoryBudget && spec.target != "cpu") {
+      (void)refuse({{spec.memoryBudgetPlace,
+                     "train.memory_budget bounds the memory of a process on "
+                     "cpu; for " + spec.target + " it is not supported yet"}});
+      return nullptr;
+    }
     return target;
   }
 
