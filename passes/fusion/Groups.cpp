@@ -228,7 +228,7 @@ bool Groups::staysInPlace(ArrayRef<Operation *> ops, const KernelForm &form,
         if (operand != base)
           continue;
         auto map = dyn_cast<MapOp>(op);
-        if (!map || !map.getMap(n).isIdentity())
+        if (!map || !map.getMap(n).isIdentity() || form.onTheWay.contains(op))
           return refuse("an input stored over is read at other points");
       }
   }

@@ -47,6 +47,12 @@ bool isView(Operation *op) {
 
 namespace {
 
+/// Float operations an element that maps may take on the way into a
+/// contraction, which does them again for each tile of its other dimension: a
+/// tile has some hundred multiply-adds for an element. A cast, a scaled sum or
+/// a masked product stay below; an activation does not.
+constexpr double kMostOnTheWay = 4;
+
 /// Work that is not repeated at every point of a larger space.
 bool isExpensive(Operation *op) {
   bool expensive = !isa<MapOp, SliceOp, JoinOp>(op);
@@ -107,21 +113,60 @@ private:
           return refuse("a kernel holds one contraction");
         only = op;
       } else if (!isa<MapOp>(op)) {
-        return refuse("only maps follow a contraction in its kernel");
+        return refuse("a contraction meets only maps in its kernel");
       }
     }
-    if (llvm::any_of(only->getOperands(), [&](Value v) { return isInside(v); }))
-      return refuse("nothing is computed on the way into a contraction yet");
+    for (Value operand : only->getOperands())
+      if (isInside(operand) && !onTheWay(only, operand))
+        return false;
     ArrayRef<int64_t> space = shapeOf(only->getResult(0));
     for (Operation *op : ops) {
       auto map = dyn_cast<MapOp>(op);
-      if (!map)
+      if (!map || form.onTheWay.contains(op))
         continue;
       if (map.getSpace() != space)
         return refuse("the map's space is not the contraction's result");
       for (auto [n, input] : llvm::enumerate(map.getInputs()))
         if (isInside(input) && !map.getMap(n).isIdentity())
           return refuse("an epilogue reads the sum at its own point only");
+    }
+    return true;
+  }
+
+  /// The maps that make `operand`, point by point, for the contraction alone.
+  bool onTheWay(Operation *contraction, Value operand) {
+    if (isa<GroupedContractOp>(contraction))
+      return refuse("a grouped contraction reads its operands where they lie");
+    llvm::SetVector<Operation *> making; // later ones first
+    auto isRead = [&](Value value) {
+      return value == operand ||
+             llvm::any_of(value.getUsers(), [&](Operation *user) {
+               return making.contains(user);
+             });
+    };
+    double flops = 0;
+    for (Operation *op : llvm::reverse(ops)) {
+      auto map = dyn_cast<MapOp>(op);
+      if (!map || llvm::none_of(map.getResults(), isRead))
+        continue;
+      for (Value result : map.getResults())
+        if (llvm::is_contained(results, result) ||
+            !llvm::all_of(result.getUsers(), [&](Operation *user) {
+              return user == contraction ? result == operand
+                                         : making.contains(user);
+            }))
+          return refuse("what others read too is made once, not on the way "
+                        "into each contraction");
+      for (auto [n, input] : llvm::enumerate(map.getInputs()))
+        if (isInside(input) && !map.getMap(n).isIdentity())
+          return refuse("a contraction's operand is made point by point");
+      flops += map.flops() / ShapedType::getNumElements(map.getSpace());
+      if (isExpensive(map) || flops > kMostOnTheWay)
+        return refuse("costly work is not done again for each tile of a "
+                      "contraction");
+      making.insert(op);
+      if (!form.onTheWay.insert(op))
+        return refuse("one value would be made for both operands");
     }
     return true;
   }

@@ -4,6 +4,7 @@
 // merges; a target asks what it is given.
 #pragma once
 #include "ir/ops/Build.h"
+#include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/SmallVector.h"
 #include <optional>
 #include <string>
@@ -24,6 +25,8 @@ llvm::StringRef kernelKindName(KernelKind kind);
 
 struct KernelForm {
   KernelKind kind = KernelKind::Pointwise;
+  /// Contract only: maps that make its operands while it reads them.
+  llvm::SetVector<mlir::Operation *> onTheWay;
   /// Pointwise only: sizes of P, the dimensions that all values share.
   llvm::SmallVector<int64_t> rows;
   /// Pointwise only, in body order: over R.. of each row.

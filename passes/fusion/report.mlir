@@ -9,7 +9,7 @@
 // CHECK: @first.1.contract (contract) in @first @second
 // CHECK-NEXT: a.ltc:4:7: ltc.contract
 // CHECK-NEXT: a.ltc:5:9: ltc.map
-// CHECK: a.ltc:4:7: @first: not fused with a.ltc:3:5: only maps follow a contraction in its kernel
+// CHECK: a.ltc:4:7: @first: not fused with a.ltc:3:5: a contraction meets only maps in its kernel
 
 // JSON: "kernels": [
 // JSON: "name": "first.1.contract",
@@ -24,7 +24,7 @@
 // JSON: "not_fused": [
 // JSON: "function": "first",
 // JSON-NEXT: "line": "a.ltc:4:7",
-// JSON-NEXT: "why": "only maps follow a contraction in its kernel",
+// JSON-NEXT: "why": "a contraction meets only maps in its kernel",
 // JSON-NEXT: "with": "a.ltc:3:5"
 
 // NOWHERE: error: cannot write the fusion report: '{{.*}}none/x': {{.*}}o such file

@@ -47,18 +47,15 @@ LogicalResult Contract::plan() {
       return kernel.emitError("the CPU target takes one contraction a kernel");
     contract = &op;
   }
-  bool plain = llvm::all_of(kernel.getBody().front().without_terminator(),
-                            [](Operation &op) {
-                              return isa<ContractOp, GroupedContractOp, SliceOp,
-                                         ReshapeOp>(op);
-                            });
+  bool plain = llvm::all_of(
+      yields(kernel), [&](Value result) { return result == sum(); });
   std::string why;
   auto planned = planContract(contract, plain, why);
   if (failed(planned))
     return kernel.emitError("the CPU target cannot lower this kernel: ") << why;
   plan_ = *planned;
   if (plan_.k.empty())
-    plan_.k.push_back({1, 1, 1, {}});
+    plan_.k.push_back({1, 1, 1, {}, {}, {}});
   f32 = Float32Type::get(kernel.getContext());
   element = elementOf(contract->getOperand(0));
   pair = element.isBF16() ? 2 : 1;
@@ -147,8 +144,8 @@ Value Contract::loadA(Value aRow, int64_t i, int64_t step, bool half) {
   if (rowsPacked())
     return emit.splat(
         emit.load(f32, emit.at(aRow, f32, emit.i64(i + step * rows))));
-  Value from =
-      emit.at(aRow, element, emit.i64(i * plan_.m.a + step * pair));
+  int64_t stride = rowsCopied() ? kBlock * pair : plan_.m.a;
+  Value from = emit.at(aRow, element, emit.i64(i * stride + step * pair));
   if (pair == 1)
     return emit.splat(emit.load(f32, from));
   Type i32 = emit.getI32Type();
@@ -198,7 +195,8 @@ SmallVector<Value> Contract::sumOverK(SmallVector<Value> sums, Value aBase,
       Value aRow = rowsPacked()
                        ? emit.at(aBase, f32, emit.mul(k, rows))
                        : emit.at(aBase, element,
-                                 emit.mul(emit.add(k0, k), pair));
+                                 emit.mul(rowsCopied() ? k : emit.add(k0, k),
+                                          pair));
       Value bRow = emit.at(panel, f32, emit.mul(k, vectors * kLanes));
       for (int64_t step = 0; step < unroll; ++step)
         multiplyAdd(next, aRow, bRow, count, used, step, half);
@@ -295,9 +293,9 @@ void Contract::emitRows(Value m0, int64_t span, Value nEnd, Value k0,
   Value mEnd = emit.add(m0, span);
   overSteps(m0, mEnd, span, rows, [&](Value m, int64_t count) {
     Value strip = arith::SubIOp::create(emit, emit.getLoc(), m, m0);
-    Value aBase = rowsPacked()
+    Value aBase = rowsPacked() || rowsCopied()
                       ? emit.at(packedA, f32, emit.mul(strip, kBlock))
-                      : emit.at(aTile, element, emit.mul(m, plan_.m.a));
+                      : emit.at(aSide.tile, element, emit.mul(m, plan_.m.a));
     overSteps(nBegin, nEnd, plan_.n.size, vectors * kLanes,
               [&](Value n, int64_t width) {
                 Value from =
@@ -324,6 +322,7 @@ std::pair<Value, Value> Contract::rowsOfGroup(Value group) {
 /// same whatever the groups, so that tiles are of equal work.
 void Contract::emitGroups(Value mEnd, Value nEnd) {
   Location loc = emit.getLoc();
+  Operand ofAll = bSide;
   emit.loop(0, plan_.groups, 1, [&](Value group) {
     auto [from, to] = rowsOfGroup(group);
     Value begin = arith::MaxSIOp::create(emit, loc, from, mBegin);
@@ -331,7 +330,9 @@ void Contract::emitGroups(Value mEnd, Value nEnd) {
     Value some = arith::CmpIOp::create(emit, loc, arith::CmpIPredicate::slt,
                                        begin, end);
     emit.ifThen(some, [&] {
-      bTile = emit.at(bTileOfAll, element, emit.mul(group, plan_.bGroup));
+      Value offset = emit.mul(group, plan_.bGroup);
+      bSide.offset = emit.add(ofAll.offset, offset);
+      bSide.tile = emit.at(ofAll.tile, element, offset);
       emitProduct(begin, end, nEnd, emit.i64(0), emit.i64(kWords()));
     });
   });
@@ -348,6 +349,8 @@ void Contract::emitProduct(Value m0, Value m1, Value nEnd, Value kBegin,
     overRows(m0, m1, packedRows(), [&](Value m, int64_t span) {
       if (rowsPacked())
         packRows(m, span, k0, kCount);
+      if (rowsCopied())
+        copyRows(m, span, k0, kCount);
       emitRows(m, span, nEnd, k0, kCount);
     });
   };
@@ -374,21 +377,15 @@ void Contract::emitTile(Value tile) {
   Value nTile = emit.rem(tile, nTiles), rest = emit.div(tile, nTiles);
   Value mTile = emit.rem(rest, mTiles);
   rest = emit.div(rest, mTiles);
-  Value aOffset = emit.i64(plan_.aOffset), bOffset = emit.i64(plan_.bOffset);
   for (int64_t i = int64_t(plan_.outer.size()) - 1; i >= 0; --i) {
     const Axis &axis = plan_.outer[i];
     if (!outerAt[i]) {
       outerAt[i] = emit.rem(rest, axis.size);
       rest = emit.div(rest, axis.size);
     }
-    aOffset = emit.add(aOffset, emit.mul(outerAt[i], axis.a));
-    bOffset = emit.add(bOffset, emit.mul(outerAt[i], axis.b));
   }
-  auto pointerOf = [&](Value argument) {
-    return native.bindings[cast<BlockArgument>(argument).getArgNumber()];
-  };
-  aTile = emit.at(pointerOf(plan_.a), element, aOffset);
-  bTile = bTileOfAll = emit.at(pointerOf(plan_.b), element, bOffset);
+  aSide = operandOf(true);
+  bSide = operandOf(false);
   mBegin = emit.mul(mTile, mBlock);
   nBegin = emit.mul(nTile, nBlock);
   if (isVector())
@@ -425,7 +422,9 @@ FailureOr<LoweredKernel> Contract::run() {
   countBytes(kernel, launch);
   int64_t packed =
       isVector() ? 0 : llvm::alignTo(kBlock, kLanes) * nBlock;
-  int64_t strip = rowsPacked() && !isVector() ? llvm::alignTo(kBlock * packedRows(), kLanes) : 0;
+  bool strips = (rowsPacked() || rowsCopied()) && !isVector();
+  int64_t strip =
+      strips ? llvm::alignTo(kBlock * packedRows(), kLanes) : 0;
   int64_t partial = blockedK() ? mBlock * nBlock : 0;
   launch.scratchBytes = 4 * (packed + strip + partial);
   native = beginNative(emit, into, launch.symbol, launch.bindings.size());

@@ -28,11 +28,36 @@ private:
   void packTransposed(Value panel, Value packed, Value k0, Value kCount,
                       int64_t vectors);
   void packRows(Value m, int64_t span, Value k0, Value kCount);
-  /// Words [count] along a row of the operand at `base`, at word k.
-  Value loadWords(Value base, Value offset, Value k, int64_t Axis::*stride,
-                  int64_t along, int64_t count, Value mask);
+  void copyRows(Value m, int64_t span, Value k0, Value kCount);
+  /// An operand as packing sees it: how its rows or columns (`across`) and k
+  /// lie, and where; or what maps make of the arguments `sources`.
+  struct Operand {
+    Value value;
+    const Axis *across;
+    int64_t Axis::*stride;
+    Axis::Dims Axis::*dims;
+    bool made, places; ///< `places`: see needsPlaces
+    llvm::SmallVector<mlir::BlockArgument> sources;
+    Value offset, tile; ///< of the tile's outer point; `tile`: not if made
+  };
+  Operand operandOf(bool isA);
+  Value pointerOf(Value argument) {
+    return native
+        .bindings[mlir::cast<mlir::BlockArgument>(argument).getArgNumber()];
+  }
+  Value kOffset(const Operand &x, Value k);
+  void place(Indices &point, const Operand &x, const Axis &axis, Value position,
+             bool lanes);
+  Value made(const Operand &x, Value at, Value k, bool alongK, int64_t count,
+             Value mask);
+  /// `count` elements as f32 or the bits of bf16, from row or column `at` and
+  /// element k of the sum on, neighbours along k or across. Masked ones are 0.
+  Value elements(const Operand &x, Value at, Value k, bool alongK,
+                 int64_t count, Value mask);
+  Value loadWords(const Operand &x, Value at, Value k, int64_t count,
+                  Value mask);
   /// Asks for the elements of a word kAhead words of k behind word k.
-  void prefetchAhead(Value base, Value offset, Value k, int64_t Axis::*stride);
+  void prefetchAhead(const Operand &x, Value at, Value k);
   Value loadA(Value aRow, int64_t i, int64_t step, bool half);
   /// Calls body(position, width) for whole steps and for the static remainder.
   void overSteps(Value begin, Value end, int64_t size, int64_t step,
@@ -65,6 +90,10 @@ private:
   bool rowsPacked() const {
     return plan_.k.back().a != 1 || plan_.k.size() > 1;
   }
+  /// Rows that could be read in place but are made: they lie in scratch so.
+  bool rowsCopied() const {
+    return !mlir::isa<mlir::BlockArgument>(plan_.a) && !rowsPacked();
+  }
   /// Rows packed at once: where they are neighbours, a whole cache line and
   /// more of each k, as a k may be a page apart.
   int64_t packedRows() const {
@@ -88,8 +117,7 @@ private:
   int64_t mTiles, nTiles;
   NativeFunction native;
   PointEmitter *points = nullptr;
-  Value aTile, bTile;               ///< operands at the tile's outer point
-  Value bTileOfAll;                 ///< before the group is chosen
+  Operand aSide, bSide;             ///< at the tile's outer point
   Value packedB, packedA, sums;     ///< in scratch
   Value mBegin, nBegin;             ///< of the tile
   llvm::SmallVector<Value> outerAt; ///< index per outer axis

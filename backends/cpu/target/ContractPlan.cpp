@@ -8,7 +8,7 @@ using namespace mlir;
 namespace ltc::cpu {
 namespace {
 
-/// A kernel argument behind slices and regroupings.
+/// A kernel argument behind slices and regroupings, or what a map makes.
 struct View {
   Value argument;
   int64_t offset = 0;
@@ -23,10 +23,12 @@ SmallVector<int64_t> rowMajor(ArrayRef<int64_t> shape) {
 }
 
 FailureOr<View> viewOf(Value value) {
-  if (isa<BlockArgument>(value))
+  if (isa<BlockArgument>(value) || value.getDefiningOp<MapOp>())
     return View{value, 0, rowMajor(shapeOf(value))};
   if (auto slice = value.getDefiningOp<SliceOp>()) {
     FailureOr<View> view = viewOf(slice.getInput());
+    if (succeeded(view) && !isa<BlockArgument>(view->argument))
+      return failure();
     if (succeeded(view))
       view->offset += slice.getOffset() * view->strides[slice.getDim()];
     return view;
@@ -37,10 +39,17 @@ FailureOr<View> viewOf(Value value) {
   return failure();
 }
 
-int64_t strideOf(ArrayRef<int64_t> labels, const View &view, int64_t label) {
+int64_t dimOf(ArrayRef<int64_t> labels, int64_t label) {
   auto *found = llvm::find(labels, label);
-  return found == labels.end() ? 0 : view.strides[found - labels.begin()];
+  return found == labels.end() ? -1 : found - labels.begin();
 }
+
+int64_t strideOf(ArrayRef<int64_t> labels, const View &view, int64_t label) {
+  int64_t dim = dimOf(labels, label);
+  return dim < 0 ? 0 : view.strides[dim];
+}
+
+constexpr int64_t kApart = int64_t(1) << 62; ///< no axis is a multiple of it
 
 /// Walks neighbours as one where every operand's strides allow it.
 SmallVector<Axis> collapse(ArrayRef<Axis> axes, bool outAdjacent,
@@ -57,6 +66,8 @@ SmallVector<Axis> collapse(ArrayRef<Axis> axes, bool outAdjacent,
         last.a = axis.a;
         last.b = axis.b;
         last.outs.append(axis.outs);
+        last.aDims.append(axis.aDims);
+        last.bDims.append(axis.bDims);
         continue;
       }
     }
@@ -82,6 +93,14 @@ Einsum einsumOf(Operation *op) {
   auto plain = cast<ContractOp>(op);
   return {plain.getLhs(),     plain.getRhs(),     plain.getOutput(),  Value(),
           plain.getLhsDims(), plain.getRhsDims(), plain.getOutDims(), -1, -1};
+}
+
+int64_t sizeOf(const Einsum &e, int64_t label) {
+  for (auto [labels, value] : {std::pair(e.left, e.lhs),
+                               std::pair(e.right, e.rhs)})
+    if (int64_t dim = dimOf(labels, label); dim >= 0)
+      return shapeOf(value)[dim];
+  return shapeOf(e.out)[dimOf(e.labels, label)];
 }
 
 /// Where rows or sums are ragged. `rows`, `reduced`: axes with their labels.
@@ -111,6 +130,19 @@ LogicalResult planGroups(ContractPlan &plan, const Einsum &e,
 
 } // namespace
 
+bool needsPlaces(Value value) {
+  auto map = value.getDefiningOp<MapOp>();
+  if (!map)
+    return false;
+  if (!map.getBody().front().getOps<IndexOp>().empty())
+    return true;
+  for (auto [n, input] : llvm::enumerate(map.getInputs()))
+    if (map.getMap(n).isIdentity() ? needsPlaces(input)
+                                   : !shapeOf(input).empty())
+      return true;
+  return false;
+}
+
 FailureOr<ContractPlan> planContract(Operation *contract, bool plainStore,
                                      std::string &why) {
   Einsum e = einsumOf(contract);
@@ -128,16 +160,14 @@ FailureOr<ContractPlan> planContract(Operation *contract, bool plainStore,
   plan.b = b.argument;
   plan.aOffset = a.offset;
   plan.bOffset = b.offset;
-  auto sizeOf = [&](int64_t label) {
-    for (auto [labels, value] :
-         {std::pair(e.left, e.lhs), std::pair(e.right, e.rhs)})
-      if (llvm::is_contained(labels, label))
-        return shapeOf(value)[llvm::find(labels, label) - labels.begin()];
-    return shapeOf(e.out)[llvm::find(e.labels, label) - e.labels.begin()];
-  };
   auto axisOf = [&](int64_t label) {
-    return Axis{sizeOf(label), strideOf(aLabels, a, label),
-                strideOf(bLabels, b, label), {}};
+    Axis axis{sizeOf(e, label), strideOf(aLabels, a, label),
+              strideOf(bLabels, b, label), {}, {}, {}};
+    if (int64_t dim = dimOf(aLabels, label); dim >= 0)
+      axis.aDims.push_back(dim);
+    if (int64_t dim = dimOf(bLabels, label); dim >= 0)
+      axis.bDims.push_back(dim);
+    return axis;
   };
   SmallVector<Axis> rows, columns, reduced;
   SmallVector<int64_t> rowLabels, reducedLabels;
@@ -169,10 +199,13 @@ FailureOr<ContractPlan> planContract(Operation *contract, bool plainStore,
     return failure();
   plan.bGroup = strideOf(bLabels, b, e.group);
   bool raggedRows = e.offsets && !plan.sumsRows;
+  // Lanes stay in one dimension where that one's places are asked for.
+  bool aPlaces = needsPlaces(plan.a), bPlaces = needsPlaces(plan.b);
+  bool rowLanes = !rows.empty() && rows.back().a == 1;
   if (!raggedRows)
-    rows = collapse(rows, true, 1);
-  columns = collapse(columns, true, plainStore ? 1 : kLanes);
-  plan.k = collapse(reduced, false, 1);
+    rows = collapse(rows, true, aPlaces && rowLanes ? kApart : 1);
+  columns = collapse(columns, true, plainStore && !bPlaces ? 1 : kLanes);
+  plan.k = collapse(reduced, false, aPlaces || bPlaces ? kLanes : 1);
   plan.n = columns.pop_back_val();
   // The longest row dimension is the one inside a tile, or that with groups.
   if (!rows.empty()) {

@@ -10,13 +10,15 @@ namespace ltc::cpu {
 struct Axis {
   int64_t size = 1;
   int64_t a = 0, b = 0;                ///< strides in A and B, in elements
-  llvm::SmallVector<int64_t, 4> outs;  ///< output dimensions, outermost first
+  using Dims = llvm::SmallVector<int64_t, 4>;
+  Dims outs;                           ///< output dimensions, outermost first
+  Dims aDims, bDims;                   ///< the operands', in the same order
 };
 
 /// A is the operand that brings the rows, B the one with the last output
 /// dimension, along which lanes run.
 struct ContractPlan {
-  mlir::Value a, b;             ///< kernel arguments
+  mlir::Value a, b;             ///< kernel arguments, or what maps make of them
   int64_t aOffset = 0, bOffset = 0; ///< of views, in elements
   llvm::SmallVector<Axis> outer; ///< one tile sees one point of these
   Axis m, n;
@@ -35,6 +37,10 @@ struct ContractPlan {
     return size;
   }
 };
+
+/// True if `value` is made by maps that must know a point's place in each
+/// dimension, not only its number: they read broadcasts or an index.
+bool needsPlaces(mlir::Value value);
 
 /// Fails, with the reason, where the target has no algorithm.
 /// `plainStore`: nothing but the sum is stored, so lanes may cross labels.

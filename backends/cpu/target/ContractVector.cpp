@@ -16,7 +16,9 @@ bool Contract::isVector() const {
 
 /// A's word k in all lanes; `half`: the last element of an odd k.
 Value Contract::splatA(Value k, bool half) {
-  Value from = emit.at(aTile, element, emit.mul(k, pair * plan_.k[0].a));
+  if (aSide.made)
+    return emit.splat(loadWords(aSide, emit.i64(0), k, 1, {}));
+  Value from = emit.at(aSide.tile, element, emit.mul(k, pair * plan_.k[0].a));
   return pair == 1 ? emit.splat(emit.load(f32, from)) : loadA(from, 0, 0, half);
 }
 
@@ -30,10 +32,10 @@ SmallVector<Value> Contract::sumOfRows(Value n, int64_t width) {
     for (auto [v, sum] : llvm::enumerate(before)) {
       int64_t left = width - int64_t(v) * kLanes;
       Value column = emit.add(n, int64_t(v) * kLanes);
-      prefetchAhead(bTile, column, k, &Axis::b);
-      Value b = loadWords(bTile, column, k, &Axis::b, 1, kLanes,
-                          left < kLanes ? emit.mask(left) : Value());
-      after.push_back(addProduct(a, b, sum));
+      prefetchAhead(bSide, column, k);
+      Value words = loadWords(bSide, column, k, kLanes,
+                              left < kLanes ? emit.mask(left) : Value());
+      after.push_back(addProduct(a, words, sum));
     }
     return after;
   };
@@ -47,34 +49,28 @@ SmallVector<Value> Contract::sumOfRows(Value n, int64_t width) {
 /// B stored [n][k]: squares of 16 columns by 16 words, transposed in registers.
 SmallVector<Value> Contract::sumOfColumns(Value n, int64_t width) {
   VectorType lanes = Emitter::lanes(f32);
-  VectorType read = Emitter::lanes(
-      pair == 1 ? f32 : Type(emit.getIntegerType(16)), kLanes * pair);
-  SmallVector<Value> columns;
-  for (int64_t i = 0; i < width; ++i)
-    columns.push_back(
-        emit.at(bTile, element, emit.mul(emit.add(n, i), plan_.n.b)));
-  // `count` words from word k on, `elements` in all.
+  // `count` words from word k on, `used` elements in all.
   auto square = [&](Value k, ValueRange before, int64_t count,
-                    int64_t elements) {
+                    int64_t used) {
     SmallVector<Value> after(before);
     Value mask;
-    if (elements < kLanes * pair)
-      mask = emit.maskBelow(emit.i64(elements), kLanes * pair);
+    if (used < kLanes * pair)
+      mask = emit.maskBelow(emit.i64(used), kLanes * pair);
     for (auto [v, sum] : llvm::enumerate(after)) {
       SmallVector<Value> rows(kLanes, emit.zero(lanes));
       for (int64_t i = 0; i < kLanes; ++i) {
         int64_t column = int64_t(v) * kLanes + i;
         if (column >= width)
           break;
-        Value from = emit.at(columns[column], element, emit.mul(k, pair));
-        rows[i] = emit.bitcast(mask ? emit.loadMasked(read, from, mask)
-                                    : emit.load(read, from),
+        rows[i] = emit.bitcast(elements(bSide, emit.add(n, column),
+                                        emit.mul(k, pair), true, kLanes * pair,
+                                        mask),
                                lanes);
       }
       emit.transpose16(rows);
       for (int64_t i = 0; i < count; ++i)
         sum = addProduct(
-            splatA(emit.add(k, i), elements == i * pair + 1 && pair == 2),
+            splatA(emit.add(k, i), used == i * pair + 1 && pair == 2),
             rows[i], sum);
     }
     return after;
