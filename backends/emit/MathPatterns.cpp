@@ -401,6 +401,7 @@ template <typename Op> struct Expand : OpRewritePattern<Op> {
 } // namespace
 
 void populateMathPatterns(RewritePatternSet &patterns) {
+  populateRandomPatterns(patterns);
   // Before MLIR's, whose benefit is 1.
   patterns.add<Expand<math::PowFOp>, Expand<math::SinOp>, Expand<math::CosOp>,
                Expand<math::ExpOp>, Expand<math::Exp2Op>, Expand<math::LogOp>,

@@ -75,6 +75,7 @@ struct ParameterDecl {
   std::string type;     ///< after ':', e.g. model, example
   std::string config;   ///< configuration key (`as`)
   bool isStatic = false; ///< known when compiling: structure, not a scalar
+  bool isScalar = false; ///< of a model: the program reads the number
   Place place;
 };
 

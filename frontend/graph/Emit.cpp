@@ -76,6 +76,18 @@ NodePtr Emit::index(Dim *dim, Place place) {
   return node;
 }
 
+NodePtr Emit::position(const Dims &dims, Place place) {
+  NodePtr position = constant(0, place);
+  int64_t stride = 1;
+  for (auto dim = dims.rbegin(); dim != dims.rend(); ++dim) {
+    NodePtr step =
+        op("*", {index(*dim, place), constant(stride, place)}, place);
+    position = stride == 1 ? step : op("+", {step, position}, place);
+    stride *= (*dim)->size;
+  }
+  return position;
+}
+
 static bool isComparison(const std::string &op) {
   return op == "<" || op == "<=" || op == ">" || op == ">=" || op == "==" ||
          op == "!=";
@@ -268,6 +280,8 @@ mlir::Value Emit::emitScalar(const NodePtr &node, Scope &scope) {
   if (node->op == "cast")
     common = node->inputs[0]->kind == Node::Constant ? node->type
                                                      : node->inputs[0]->type;
+  if (node->op == "uniform")
+    common = Type::I32;
   if (node->op == "^")
     return scope.done[node.get()] =
                emitPower(*node, emitScalar(node->inputs[0], scope), loc, scope);
@@ -329,9 +343,38 @@ mlir::Value Emit::emitPower(const Node &node, mlir::Value base, Location loc,
       arith::MulFOp::create(builder, loc, exponent, logarithm));
 }
 
+/// In [0, 1), 24 bits, from words of a counter and a key: element, row,
+/// attempt, call; seed, which of the block's.
+mlir::Value Emit::emitUniform(ArrayRef<mlir::Value> words, Location loc) {
+  mlir::Type i32 = builder.getI32Type(), i64 = builder.getI64Type();
+  auto constant = [&](TypedAttr value) {
+    return arith::ConstantOp::create(builder, loc, value);
+  };
+  auto both = [&](mlir::Value low, mlir::Value high) -> mlir::Value {
+    low = arith::ExtUIOp::create(builder, loc, i64, low);
+    high = arith::ExtUIOp::create(builder, loc, i64, high);
+    high = arith::ShLIOp::create(builder, loc, high,
+                                 constant(builder.getI64IntegerAttr(32)));
+    return arith::OrIOp::create(builder, loc, low, high);
+  };
+  mlir::Value low = both(words[0], words[1]), high = both(words[2], words[3]);
+  mlir::Value bits = RandomOp::create(builder, loc, i32, low, high,
+                                      both(words[4], words[5]));
+  bits = arith::ShRUIOp::create(builder, loc, bits,
+                                constant(builder.getI32IntegerAttr(8)));
+  mlir::Value whole =
+      arith::SIToFPOp::create(builder, loc, builder.getF32Type(), bits);
+  return arith::MulFOp::create(builder, loc, whole,
+                               constant(builder.getF32FloatAttr(0x1p-24)));
+}
+
 mlir::Value Emit::emitOp(const Node &node, SmallVector<mlir::Value> in,
                          Location loc) {
   const std::string &op = node.op;
+  if (op == "training")
+    return TrainingOp::create(builder, loc, builder.getI1Type());
+  if (op == "uniform")
+    return emitUniform(in, loc);
   bool real = isa<FloatType>(in.back().getType());
   auto binary = [&](auto floating, auto integer) -> mlir::Value {
     using F = decltype(floating);

@@ -19,6 +19,8 @@ public:
   NodePtr leaf(mlir::Value value, Dims dims, Type type, Place place);
   NodePtr constant(double number, Place place);
   NodePtr index(Dim *dim, Place place);
+  /// The element's number in row-major order of `dims`.
+  NodePtr position(const Dims &dims, Place place);
   /// An elementwise operation; dimensions are united, types promoted.
   NodePtr op(std::string name, std::vector<NodePtr> inputs, Place place);
   NodePtr cast(NodePtr node, Type type, Place place);
@@ -82,6 +84,8 @@ private:
   NodePtr groupedContract(NodePtr a, NodePtr b, Dim *rows, Place place);
   mlir::Value emitOp(const Node &node, llvm::SmallVector<mlir::Value> in,
                      mlir::Location loc);
+  mlir::Value emitUniform(llvm::ArrayRef<mlir::Value> words,
+                          mlir::Location loc);
   mlir::Value emitPower(const Node &node, mlir::Value base,
                         mlir::Location loc, Scope &scope);
   mlir::Value convert(mlir::Value value, Type to, mlir::Location loc);

@@ -221,11 +221,6 @@ ExprPtr Parser::primary() {
   }
   if (token.kind != Token::Name)
     refuse(token.place, "expected a value, found " + shown(token));
-  static const std::map<std::string, int> laterWords = {
-      {"dropout", 11}, {"uniform", 11}};
-  if (auto word = laterWords.find(token.text);
-      word != laterWords.end() && (is("(", 1) || is("[", 1)))
-    later(token.place, "'" + token.text + "'", word->second);
   if (token.text == "frozen" && peek(1).kind == Token::Name)
     later(token.place, "a frozen model", 12);
   take();

@@ -109,7 +109,7 @@ DimSpec Parser::group() {
   return spec;
 }
 
-std::vector<ParameterDecl> Parser::parameters() {
+std::vector<ParameterDecl> Parser::parameters(bool ofModel) {
   std::vector<ParameterDecl> result;
   expect("(", "before settings");
   while (!is(")")) {
@@ -124,6 +124,14 @@ std::vector<ParameterDecl> Parser::parameters() {
       decl.dims = dims();
     if (accept(":"))
       decl.type = expectName("a type").text;
+    if (decl.type == "scalar") {
+      if (!ofModel)
+        refuse(decl.place, "': scalar' is of a model's settings; those of a "
+                           "loss, optimizer or schedule are scalars, "
+                           "arguments are values");
+      decl.isScalar = true;
+      decl.type.clear();
+    }
     if (accept("="))
       decl.initial = expression();
     if (accept("as"))
@@ -197,7 +205,7 @@ std::shared_ptr<Function> Parser::model() {
   result->place = peek().place;
   result->name = expectName("the model's name").text;
   if (is("("))
-    result->parameters = parameters();
+    result->parameters = parameters(true);
   static const std::set<std::string> ends = {
       "model", "loss", "optimizer", "schedule", "adapter", "use"};
   skipNewlines();

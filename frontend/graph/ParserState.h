@@ -78,7 +78,7 @@ private:
   std::shared_ptr<Function> function(Function::Kind kind);
   std::shared_ptr<Function> model();
   std::shared_ptr<Function> optimizer();
-  std::vector<ParameterDecl> parameters();
+  std::vector<ParameterDecl> parameters(bool ofModel = false);
   std::vector<DimSpec> dims();
   DimSpec dimSpec();
   DimSpec group();

@@ -5,6 +5,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "llvm/Support/SaveAndRestore.h"
 #include "mlir/IR/Verifier.h"
 #include <cmath>
 #include <filesystem>
@@ -38,10 +39,16 @@ Program::text(const std::map<std::string, std::shared_ptr<Function>> &texts,
                                       : "; did you mean '" + near + "'?"));
 }
 
+/// A scalar that may be none: the program is then compiled without it.
+static bool isOptional(const ParameterDecl &decl) {
+  return decl.isScalar && decl.initial && decl.initial->kind == Expr::Name &&
+         decl.initial->name == "none";
+}
+
 /// What a setting must be, from its default: "number", "true or false", "".
 static std::string kindOf(const ParameterDecl &decl, const Function &text) {
   const Expr *initial = decl.initial.get();
-  if (!initial || initial->kind == Expr::Number ||
+  if (!initial || decl.isScalar || initial->kind == Expr::Number ||
       initial->kind == Expr::Unary || initial->kind == Expr::Binary)
     return "number";
   if (initial->kind != Expr::Name)
@@ -90,11 +97,13 @@ Tracer::Given Program::given(const TextUse &use, const Function &text) {
                                  : "; did you mean '" + near + "'?"));
     Value value = valueOf(setting.text);
     std::string kind = kindOf(*declared, text);
-    if ((kind == "number" && !value.number()) ||
+    bool optional = isOptional(*declared);
+    if ((kind == "number" && !value.number() && !(optional && value.none())) ||
         (kind == "true or false" && !value.truth()))
       refuse(setting.place, "setting '" + setting.name + "' of '" + text.name +
                                 "' is " + (kind == "number" ? "a " : "") +
-                                kind + ", found '" + setting.text + "'");
+                                kind + (optional ? " or none" : "") +
+                                ", found '" + setting.text + "'");
     result[setting.name] = value;
   }
   for (const ParameterDecl &decl : text.parameters)
@@ -159,6 +168,28 @@ Program::scalarSettings(const TextUse &use, const Function &text) {
       });
 }
 
+/// The model's settings: structure, but for those declared as scalars.
+std::map<std::string, Value> Program::modelSettings() {
+  const TextUse &use = request.model;
+  return tracer.readSettings(
+      *model, given(use, *model),
+      [&](const ParameterDecl &decl, double value) {
+        if (!decl.isScalar)
+          return Value{value};
+        if (value == 0 && isOptional(decl)) // as none: costs nothing
+          return Value{None{}};
+        Place place = decl.place;
+        for (const Setting &setting : use.settings)
+          if (setting.name == decl.name)
+            place = setting.place;
+        tracer.scalars[decl.name] = {use.key + "." + decl.name, "", "",
+                                     "setting " + decl.name + " of " +
+                                         model->name,
+                                     value, place};
+        return Value{value};
+      });
+}
+
 /// A further result of @loss; trained if the spec weighs it.
 void Program::enterTerm(const Term &term, const LossUse *use,
                         const Place &place) {
@@ -177,6 +208,7 @@ void Program::buildLoss() {
   FuncTrace trace(emit, *module, "loss", model->place, false);
   function = &trace;
   tracer.begin(trace);
+  llvm::SaveAndRestore draws(tracer.draws, true);
   std::vector<const LossUse *> named; // terms by name, not losses
   for (const LossUse &use : request.losses)
     if (!library.losses.count(use.name))
@@ -222,6 +254,7 @@ void Program::buildLoss() {
 void Program::buildPredict() {
   Tracer single(library, emit, *module);
   single.settings = tracer.settings;
+  single.scalars = tracer.scalars;
   single.model = model;
   single.columns = request.columns;
   single.symbolPrefix = "predict.";
@@ -339,8 +372,7 @@ void Program::buildAll() {
   model = &text(library.models, request.model, "architecture");
   tracer.model = model;
   tracer.columns = request.columns;
-  tracer.settings =
-      tracer.readSettings(*model, given(request.model, *model), nullptr);
+  tracer.settings = modelSettings();
   buildLoss();
   formGroups();
   buildPredict();

@@ -77,6 +77,7 @@ private:
   Tracer::Given given(const TextUse &use, const Function &text);
   std::map<std::string, Value> scalarSettings(const TextUse &use,
                                               const Function &text);
+  std::map<std::string, Value> modelSettings();
   NodePtr scalar(const ScalarSetting &setting);
   NodePtr argument(std::initializer_list<std::pair<const char *, std::string>>,
                    Type type, Dims dims = {}, int64_t group = -1);

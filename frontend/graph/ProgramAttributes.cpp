@@ -165,6 +165,8 @@ void Program::setAttributes() {
                                    {"training_only",
                                     builder.getBoolAttr(term.ofModel)},
                                    {"weight_key", text(key)}}));
+  for (auto &[name, scalar] : tracer.scalars)
+    scalars.push_back(scalar);
   for (const ScalarSetting &scalar : scalars)
     scalarList.push_back(
         dictionary({{"key", text(scalar.key)},

@@ -37,15 +37,7 @@ NodePtr Program::initial(const Parameter &parameter, NodePtr seed) {
     fill->dims = parameter.dims;
     return emit.materialise(fill);
   }
-  NodePtr position = number(0);
-  int64_t stride = 1;
-  for (auto dim = parameter.dims.rbegin(); dim != parameter.dims.rend();
-       ++dim) {
-    NodePtr step = emit.op("*", {emit.index(*dim, place), number(stride)},
-                           place);
-    position = stride == 1 ? step : emit.op("+", {step, position}, place);
-    stride *= (*dim)->size;
-  }
+  NodePtr position = emit.position(parameter.dims, place);
   uint32_t key = 2166136261u; // FNV-1a of the name
   for (char c : parameter.name)
     key = (key ^ uint8_t(c)) * 16777619u;

@@ -8,16 +8,7 @@ using namespace mlir;
 
 namespace ltc::graph {
 
-/// What the language has and this version has not, by rule.
-static const std::map<std::string, int> kLater = {{"dropout", 11},
-                                                  {"uniform", 11}};
-
 Value Tracer::evaluateCall(const Expr &expr, Scope &scope) {
-  if (auto later = kLater.find(expr.name); later != kLater.end())
-    refuse(expr.place, "'" + expr.name + "' (rule " +
-                           std::to_string(later->second) +
-                           " of the graph language) is not available in this "
-                           "version of ltc");
   for (const Argument &argument : expr.arguments)
     if (!argument.over.empty() && expr.name != "dispatch")
       refuse(argument.value->place, "'over' stands in dispatch(x, choice over "
@@ -372,6 +363,7 @@ Tracer::BlockTrace &Tracer::traceBlock(const Function &block,
                                             : "");
   OpBuilder::InsertionGuard guard(emit.builder);
   llvm::SaveAndRestore unmarked(emit.float32, false);
+  llvm::SaveAndRestore own(uses, 0);
   FuncTrace callee(emit, module, trace.symbol, block.place, true);
   FuncTrace *caller = current;
   llvm::SaveAndRestore around(aroundBlock, const_cast<const Scope *>(&outer));
@@ -480,7 +472,7 @@ Value Tracer::callBlock(const Function &block, const Expr &call, Scope &scope) {
   std::string prefix =
       block.external.empty() ? "" : substitute(block.external, scope) + ".";
   BlockCall made{trace.symbol, trace.parameters, {}};
-  size_t parameter = 0, capture = 0;
+  size_t parameter = 0, capture = 0, host = 0;
   for (const std::string &kind : trace.order) {
     if (kind == "parameter") {
       Parameter real = trace.parameters[parameter++];
@@ -488,6 +480,16 @@ Value Tracer::callBlock(const Function &block, const Expr &call, Scope &scope) {
       nameFiles(real, prefix, scope);
       made.names.push_back(real.name);
       operands.push_back(parameterArgument(real)->value);
+      continue;
+    }
+    if (kind == "call") {
+      NodePtr number = emit.constant(double(calls.size() + 1), call.place);
+      number = emit.materialise(emit.cast(number, Type::I32, call.place));
+      operands.push_back(number->value);
+      continue;
+    }
+    if (kind == "host") {
+      operands.push_back(hostNumber(trace.hosts[host++])->value);
       continue;
     }
     Value *value = lookup(trace.captures[capture++].first, scope);

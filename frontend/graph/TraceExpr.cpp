@@ -60,6 +60,8 @@ Value Tracer::evaluateName(const Expr &expr, Scope &scope) {
       refuse(expr.place, "'" + expr.name + "' is collected over a loop: read "
                              "one of its values, " +
                              expr.name + "[i]");
+    if (!owner && scalars.count(expr.name))
+      return Value{hostNumber(scalars.at(expr.name).key)};
     noteKnown(expr.name, *value, owner);
     if (!value->node())
       return *value;
@@ -71,6 +73,9 @@ Value Tracer::evaluateName(const Expr &expr, Scope &scope) {
     return Value{None{}};
   if (expr.name == "pi")
     return Value{M_PI};
+  if (expr.name == "training" && !scope.clause)
+    if (std::optional<Value> is = isTraining(expr.place))
+      return *is;
   if (expr.name == "half" || expr.name == "interleaved")
     return Value{expr.name};
   if (lookupDim(expr.name, scope))
@@ -382,10 +387,11 @@ Value Tracer::evaluateBracket(const Expr &expr, Scope &scope) {
       return Value{double(dim->size)};
     return Value{emit.index(dim, expr.place)};
   }
-  if (Value *named = base.kind == Expr::Name ? lookup(base.name, scope)
-                                             : nullptr;
-      named && named->collected())
+  Value *named = base.kind == Expr::Name ? lookup(base.name, scope) : nullptr;
+  if (named && named->collected())
     return collectedValue(expr, *named->collected(), scope);
+  if (base.kind == Expr::Name && base.name == "uniform" && !named)
+    return uniform(expr, scope);
   NodePtr value = node(evaluate(base, scope), expr.place);
   for (const BracketItem &item : expr.brackets) {
     if (item.kind == BracketItem::Rest)

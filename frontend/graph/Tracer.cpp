@@ -96,6 +96,16 @@ std::string nearestName(const std::string &name,
   return nearest(name, names);
 }
 
+/// What another setting's change would have to change is no default.
+Value Tracer::settingsDefault(const Function &text, const Expr &initial,
+                              Scope &scope) {
+  const Expr *read = &text == model ? scalarIn(initial) : nullptr;
+  if (read)
+    refuse(read->place, "a default does not read '" + read->name +
+                            "', which may change without compiling");
+  return evaluate(initial, scope);
+}
+
 std::map<std::string, Value> Tracer::readSettings(
     const Function &text, const Given &given,
     std::function<Value(const ParameterDecl &, double)> scalar) {
@@ -115,7 +125,7 @@ std::map<std::string, Value> Tracer::readSettings(
     if (found != given.end())
       value = found->second;
     else if (decl.initial)
-      value = evaluate(*decl.initial, scope);
+      value = settingsDefault(text, *decl.initial, scope);
     else
       refuse(decl.place, "'" + text.name + "' needs a value for '" +
                              decl.name + "': it has no default");
@@ -160,7 +170,8 @@ Dim *Tracer::lookupDim(const std::string &name, Scope &scope) {
   if (auto known = dimTable.find(name); known != dimTable.end())
     return known->second.get();
   auto setting = settings.find(name);
-  if (setting == settings.end() || !setting->second.number())
+  if (setting == settings.end() || !setting->second.number() ||
+      scalars.count(name))
     return nullptr;
   double size = std::get<double>(setting->second.is);
   if (size < 1 || size != std::floor(size) || size > 2147483647)
@@ -175,6 +186,9 @@ Dim *Tracer::needDim(const std::string &name, Scope &scope,
   Dim *dim = lookupDim(name, scope);
   if (dim)
     return dim;
+  if (scalars.count(name))
+    refuse(place, "the setting '" + name + "' may change without compiling: "
+                  "it is no size");
   std::vector<std::string> names;
   for (auto &[known, unused] : dimTable)
     names.push_back(known);
@@ -356,16 +370,9 @@ std::optional<Value> Tracer::run(const Stmt &stmt, Scope &scope) {
                                  : !condition.none();
     return run(yes ? stmt.body : stmt.otherwise, scope);
   }
-  case Stmt::Assert: {
-    Value condition = evaluate(*stmt.value, scope);
-    if (!condition.truth())
-      refuse(stmt.place, "'assert' needs a condition on settings and sizes");
-    if (!std::get<bool>(condition.is))
-      refuse(stmt.place,
-             (stmt.text.empty() ? "this assertion does not hold" : stmt.text) +
-                 valuesIn(*stmt.value, scope));
+  case Stmt::Assert:
+    checkAssertion(stmt, scope);
     return std::nullopt;
-  }
   case Stmt::Assign:
     assign(stmt, scope);
     return std::nullopt;

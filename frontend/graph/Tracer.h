@@ -6,6 +6,7 @@
 #include "frontend/graph/Emit.h"
 #include "frontend/graph/Lexer.h"
 #include "frontend/graph/Moves.h"
+#include "frontend/graph/Request.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include <functional>
 #include <map>
@@ -82,6 +83,8 @@ public:
   // What a program sets before it traces.
   std::map<std::string, int64_t> fixedDims; ///< b, t and their sizes
   std::map<std::string, Value> settings;    ///< of the model
+  /// Those that the program reads, whose values in `settings` may change.
+  std::map<std::string, ScalarSetting> scalars;
   std::vector<std::string> columns; ///< of the data; empty: any
 
   /// A text's settings from given values and defaults, in order of
@@ -93,9 +96,10 @@ public:
 
   /// Starts the function that later calls fill.
   void begin(FuncTrace &function) {
-    current = &function;
+    current = outermost = &function;
     applied.reset();
     modelTerms.clear();
+    uses = 0;
   }
   /// Applies the model in the current function; once, whoever asks.
   Value applyModel(const Function &model);
@@ -105,6 +109,7 @@ public:
   const Function *model = nullptr;
   std::string symbolPrefix; ///< of block functions
   bool dropsTerms = false;  ///< of the model: a prediction has no loss
+  bool draws = false;       ///< random numbers: a step of training
   /// Terms that the model stated, those of its blocks added up.
   std::vector<Term> modelTerms;
   /// What a clause starts from: weight, grad, states, ..., and the dimensions
@@ -166,7 +171,9 @@ private:
     /// Tensors read from outside: name and dimensions.
     std::vector<std::pair<std::string, Dims>> captures;
     std::map<std::string, std::string> known; ///< numbers and words, shown
-    std::vector<std::string> order;    ///< "parameter" or "capture", as read
+    std::vector<std::string> hosts; ///< numbers that the host gives
+    /// "parameter", "capture", "host" or "call" (its number), as read.
+    std::vector<std::string> order;
     std::vector<Dims> results;
     std::vector<Type> types;
     std::vector<Term> terms; ///< their sums are further results
@@ -226,6 +233,17 @@ private:
   Value split(const Expr &expr, Scope &scope);
   Value shift(const Expr &expr, Scope &scope);
   Value scan(const Expr &expr, Scope &scope);
+  Value uniform(const Expr &expr, Scope &scope);
+  std::optional<Value> isTraining(const Place &place);
+  NodePtr hostNumber(const std::string &name);
+  NodePtr callNumber();
+  Value settingsDefault(const Function &text, const Expr &initial,
+                        Scope &scope);
+  void checkAssertion(const Stmt &stmt, Scope &scope);
+  void boundScalars(const Expr &condition, Scope &scope);
+  const Expr *scalarIn(const Expr &expr) const;
+  NodePtr hidden(const std::string &kind, const std::string &name,
+                 const NodePtr &outside);
   NodePtr documentAlong(Dim *along, Scope &scope);
   Value attention(const Expr &expr, Scope &scope);
   Value topK(const Expr &expr, Scope &scope);
@@ -290,9 +308,11 @@ private:
   BlockTrace *tracing = nullptr;     ///< the block under construction
   const Scope *aroundBlock = nullptr;
   FuncTrace *current = nullptr;
+  FuncTrace *outermost = nullptr; ///< that calls the blocks
   std::map<std::string, NodePtr> imported; ///< of the block being traced
   std::optional<Value> applied;            ///< the model's value
   int depth = 0;
+  int uses = 0; ///< random values of the function so far
 };
 
 /// A number, condition or word as it is written; "none".

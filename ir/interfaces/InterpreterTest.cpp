@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The reference itself, on cases small enough to do by hand.
+#include "ir/interfaces/Philox.h"
 #include "ir/interfaces/Interpreter.h"
 #include "ir/ops/Ops.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -31,9 +32,10 @@ struct InterpreterTest : testing::Test {
 };
 
 TEST_F(InterpreterTest, everyTensorOpHasReferenceAndFactors) {
-  // These stand for structure, not for values.
-  std::set<std::string> structural = {"ltc.kernel", "ltc.launch", "ltc.yield",
-                                  "ltc.index"};
+  // These stand for structure, or for scalars (see ScalarProgram).
+  std::set<std::string> structural = {"ltc.kernel", "ltc.launch",
+                                      "ltc.yield",  "ltc.index",
+                                      "ltc.random", "ltc.training"};
   unsigned count = 0;
   for (RegisteredOperationName op :
        context.getRegisteredOperationsByDialect("ltc")) {
@@ -143,6 +145,18 @@ TEST_F(InterpreterTest, scanGoesBothWaysAndStopsAtDocuments) {
   EXPECT_EQ(out[0].data, (std::vector<double>{1, 4, 3, 13, 31}));
   EXPECT_EQ(out[1].data, (std::vector<double>{19, 2, 174, 19, 5}));
   EXPECT_EQ(out[2].data, (std::vector<double>{1, 3, 6, 10, 15}));
+}
+
+// Random123's tests/kat_vectors, philox4x32 10.
+TEST(Philox, givesTheKnownAnswers) {
+  using Words = std::array<uint32_t, 4>;
+  EXPECT_EQ(philox({0, 0, 0, 0}, {0, 0}),
+            (Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  EXPECT_EQ(philox({~0u, ~0u, ~0u, ~0u}, {~0u, ~0u}),
+            (Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
+  EXPECT_EQ(philox({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
+                   {0xa4093822, 0x299f31d0}),
+            (Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
 
 TEST_F(InterpreterTest, attentionOfOneKeptKeyIsItsValue) {

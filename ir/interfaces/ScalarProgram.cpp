@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The meaning of each scalar op, one line each.
 #include "ir/interfaces/ScalarProgram.h"
+#include "ir/interfaces/Philox.h"
 #include "ir/ops/Ops.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include <bit>
@@ -117,6 +118,12 @@ Cell bitcast(const Cell &a, const In &in) {
                   : std::bit_cast<float>(static_cast<int32_t>(a.i)));
 }
 
+int64_t randomBits(uint64_t low, uint64_t high, uint64_t key) {
+  return philox({uint32_t(low), uint32_t(low >> 32), uint32_t(high),
+                 uint32_t(high >> 32)},
+                {uint32_t(key), uint32_t(key >> 32)})[0];
+}
+
 #define FLOAT1(expr)                                                           \
   [](const Cell &a, const Cell &, const Cell &, const In &) {                  \
     double x = a.f;                                                            \
@@ -197,6 +204,7 @@ Compute integerOp(StringRef name) {
       {"arith.cmpf",
        ANY(whole(compareFloats(
            a.f, b.f, static_cast<arith::CmpFPredicate>(in.attribute))))},
+      {"ltc.random", ANY(whole(randomBits(a.i, b.i, c.i)))},
       {"arith.fptosi", ANY(whole(toInteger(a.f)))}};
   return table.lookup(name);
 }
@@ -244,7 +252,7 @@ double roundedTo(Type element, double x) {
 }
 
 bool ScalarProgram::knows(Operation &op) {
-  return isa<arith::ConstantOp, IndexOp, YieldOp>(op) ||
+  return isa<arith::ConstantOp, IndexOp, TrainingOp, YieldOp>(op) ||
          find(op.getName().getStringRef());
 }
 
@@ -254,6 +262,10 @@ void ScalarProgram::add(Operation &op, DenseMap<Value, unsigned> &cellOf) {
   cellOf[op.getResult(0)] = to;
   if (auto value = dyn_cast<arith::ConstantOp>(op)) {
     cells[to] = constant(value);
+    return;
+  }
+  if (isa<TrainingOp>(op)) { // evaluation has made it a constant
+    cells[to] = whole(1);
     return;
   }
   if (auto index = dyn_cast<IndexOp>(op)) {

@@ -57,9 +57,11 @@ LogicalResult ltc::MapOp::verify() {
       if (index.getDim() >= getSpace().size())
         return index.emitOpError("(C4) expects a dimension of the space");
     StringRef dialect = op.getName().getDialectNamespace();
-    if (dialect != "arith" && dialect != "math" && !isa<IndexOp, YieldOp>(op))
-      return op.emitOpError("(C4) expects only arith, math, ltc.index and "
-                            "ltc.yield inside ltc.map");
+    if (dialect != "arith" && dialect != "math" &&
+        !isa<IndexOp, RandomOp, TrainingOp, YieldOp>(op))
+      return op.emitOpError("(C4) expects only arith, math, ltc.index, "
+                            "ltc.random, ltc.training and ltc.yield inside "
+                            "ltc.map");
   }
   return verifyScalars(*this);
 }

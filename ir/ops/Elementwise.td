@@ -15,7 +15,7 @@ def Ltc_MapOp : Ltc_TensorOp<"map", [SingleBlock, IsolatedFromAbove, Ltc_Increme
     (C1) all results have one shape  (C2) each map is a projected permutation
     from the space whose results have the operand's sizes  (C3) the region's
     argument and yield types are the element types  (C4) only arith, math,
-    ltc.index and ltc.yield inside.
+    ltc.index, ltc.random, ltc.training and ltc.yield inside.
 
     Example: x * g
       %y = ltc.map (%x, %g) maps [affine_map<(b,t,d)->(b,t,d)>, affine_map<(b,t,d)->(d)>] {
@@ -48,6 +48,25 @@ def Ltc_IndexOp : Ltc_Op<"index", [Pure]> {
   let arguments = (ins I64Attr:$dim);
   let results = (outs I32:$position);
   let assemblyFormat = "$dim attr-dict `:` type($position)";
+}
+
+class Ltc_Words<Type word> : AnyTypeOf<[word, VectorOfAnyRankOf<[word]>]>;
+def Ltc_RandomOp : Ltc_Op<"random", [Pure, AllTypesMatch<["low", "high", "key"]>]> {
+  let summary = "inside ltc.map: 32 random bits, a function of a counter and a key";
+  let description = [{
+    The first word of Philox 4x32-10 (ir/interfaces/Philox.h). Words of the
+    counter, lower half first: low, then high; of the key: key. i64, or lanes
+    of it once a kernel is lowered.
+  }];
+  let arguments = (ins Ltc_Words<I64>:$low, Ltc_Words<I64>:$high, Ltc_Words<I64>:$key);
+  let results = (outs Ltc_Words<I32>:$bits);
+  let assemblyFormat = "$low `,` $high `key` $key attr-dict `:` type($low) `->` type($bits)";
+}
+
+def Ltc_TrainingOp : Ltc_Op<"training", [Pure]> {
+  let summary = "inside ltc.map: true while training, false in evaluation; settled by differentiation";
+  let results = (outs I1:$is);
+  let assemblyFormat = "attr-dict `:` type($is)";
 }
 
 def Ltc_YieldOp : Ltc_Op<"yield", [Pure, Terminator, ReturnLike]> {

@@ -40,13 +40,23 @@ func.func @map_c3_yields_elements(%x: tensor<2xf32>) {
 func.func @map_c4_only_scalar_ops(%x: tensor<2xf32>) {
   %a = ltc.map(%x) maps [affine_map<(i) -> (i)>] {
   ^bb0(%v: f32):
-    // expected-error@+1 {{(C4) expects only arith, math, ltc.index and ltc.yield}}
+    // expected-error@+1 {{(C4) expects only arith, math, ltc.index, ltc.random, ltc.training and ltc.yield}}
     %w = func.call @f(%v) : (f32) -> f32
     ltc.yield %w : f32
   } : (tensor<2xf32>) -> tensor<2xf32>
   return
 }
 func.func private @f(f32) -> f32
+// -----
+func.func @random_reads_words(%x: tensor<2xf32>) {
+  %a = ltc.map(%x) maps [affine_map<(i) -> (i)>] {
+  ^bb0(%v: f32):
+    // expected-error@+1 {{'ltc.random' op operand #0 must be 64-bit signless integer or vector}}
+    %w = ltc.random %v, %v key %v : f32 -> i32
+    ltc.yield %v : f32
+  } : (tensor<2xf32>) -> tensor<2xf32>
+  return
+}
 // -----
 func.func @reduce_c1_ascending(%x: tensor<2x3xf32>) {
   // expected-error@+1 {{(C1) expects distinct ascending dimensions}}

@@ -12,6 +12,11 @@ func.func @ops(%x: tensor<2x8x4xf32>, %w: tensor<6x4xf32>, %g: tensor<4xf32>,
     %f = arith.sitofp %i : i32 to f32
     %m = arith.mulf %a, %b : f32
     %s = arith.addf %m, %f : f32
+    %word = arith.extui %i : i32 to i64
+    // CHECK: ltc.random %[[L:.*]], %[[L]] key %[[L]] : i64 -> i32
+    %bits = ltc.random %word, %word key %word : i64 -> i32
+    // CHECK: ltc.training : i1
+    %is = ltc.training : i1
     ltc.yield %s : f32
   } : (tensor<2x8x4xf32>, tensor<4xf32>) -> tensor<2x8x4xf32>
   // CHECK: ltc.contract %{{.*}}[0, 1, 2], %{{.*}}[3, 2] -> [0, 1, 3]

@@ -6,6 +6,7 @@
 #include "passes/autodiff/Passes.h"
 #include "mlir/IR/IRMapping.h"
 #include "passes/autodiff/Reverse.h"
+#include "passes/autodiff/Training.h"
 #include "passes/recompute/Variants.h"
 
 using namespace mlir;
@@ -150,6 +151,7 @@ struct Differentiate : impl::DifferentiatePassBase<Differentiate> {
     auto loss = getOperation().lookupSymbol<func::FuncOp>("loss");
     if (loss && failed(run(loss)))
       return signalPassFailure();
+    settleTraining(getOperation());
     for (auto function : getOperation().getOps<func::FuncOp>())
       if (!function.isExternal()) {
         Working::on(function);

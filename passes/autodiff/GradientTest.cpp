@@ -92,6 +92,21 @@ TEST(Gradient, chooserCastsAndFlatOps) {
               0.3, 1.7);
 }
 
+TEST(Gradient, randomNumbersAreThoseOfTheValue) {
+  checkScalar("%i = ltc.index 0 : i32\n%j = ltc.index 1 : i32\n"
+              "%m = arith.extui %i : i32 to i64\n"
+              "%l = arith.extui %j : i32 to i64\n"
+              "%bits = ltc.random %l, %m key %m : i64 -> i32\n"
+              "%zero = arith.constant 0 : i32\n"
+              "%dropped = arith.cmpi slt, %bits, %zero : i32\n"
+              "%none = arith.constant 0.0 : f32\n"
+              "%greater = arith.divf %a, %b : f32\n"
+              "%kept = arith.select %dropped, %none, %greater : f32\n"
+              "%t = ltc.training : i1\n"
+              "%r = arith.select %t, %kept, %a : f32",
+              0.3, 1.7);
+}
+
 TEST(Gradient, mapPermutesBroadcastsAndHasManyResults) {
   checkOp({{"x", "3x2xf32"}, {"g", "2xf32"}, {"s", "f32"}},
           R"(%u, %v = ltc.map(%x, %g, %s)

@@ -426,7 +426,7 @@ static BufferClass classOf(StringRef name) {
     return BufferClass::state;
   if (name == "cache")
     return BufferClass::cache;
-  return BufferClass::scalar; // position, past
+  return BufferClass::scalar; // position, past, first_row
 }
 
 FailureOr<uint32_t> Layout::bound(DictionaryAttr bind, RankedTensorType type,
@@ -443,7 +443,8 @@ FailureOr<uint32_t> Layout::bound(DictionaryAttr bind, RankedTensorType type,
   auto found = byKey.find(key);
   if (found == byKey.end()) {
     static const char *const known[] = {"input", "output", "position",
-                                        "state", "past",   "cache"};
+                                        "state", "past",   "cache",
+                                        "first_row"};
     if (!llvm::is_contained(known, kind))
       return emitError(loc, "no buffer is bound to ")
              << bind << "; the module's ltc attributes should name it";
@@ -467,6 +468,8 @@ FailureOr<uint32_t> Layout::bound(DictionaryAttr bind, RankedTensorType type,
     artifact.wellknown->predict_position = int32_t(found->second);
   if (kind == "past")
     artifact.wellknown->past = int32_t(found->second);
+  if (kind == "first_row")
+    artifact.wellknown->first_row = int32_t(found->second);
   if (key == "output:logits")
     artifact.wellknown->predict_logits = int32_t(found->second);
   return found->second;

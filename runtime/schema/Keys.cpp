@@ -30,7 +30,7 @@ static constexpr Key kKeys[] = {
      "blocks compute again what does not fit; none: keep all"},
     {"train.duration", host, duration, "", true, "how long to train"},
     {"train.seed", host, count, "1", false,
-     "of the weights and the data's order", ">= 0"},
+     "of the weights, the data's order and random numbers", ">= 0"},
     {"train.clip", scalar, number, "none", false,
      "largest global gradient norm; none: no clipping", "> 0"},
     {"train.guard", scalar, number, "1e6", false,

@@ -123,6 +123,8 @@ Result<void> Stepper::runMicroBatches(const PhaseT &phase,
                 std::to_string(phase.batch));
   for (int64_t row = 0; row < batch.rows; row += phase.batch) {
     LTC_TRY(feed(phase, batch, row));
+    LTC_TRY(setIfUsed(program, program.table().wellknown->first_row,
+                      DType::i64, row));
     LTC_TRY(program.runPhase(phase.name));
   }
   return {};

@@ -7,7 +7,7 @@ takes: for each the plan stays below the budget, the peak of resident memory is
 the planned one and below the budget, and metrics and hash of weights and states
 are those of the run that keeps everything. A budget below the least is refused
 with that number, which then works. For one budget every allocation is compared
-with the plan. With --models also: bf16, experts, two kinds of layer, gpt2."""
+with the plan. With --models also: bf16, experts, two kinds of layer, gpt2 with dropout."""
 import argparse
 import json
 import os
@@ -33,8 +33,10 @@ MODELS = {
         "model": f"{{architecture: {LOCAL}, vocab: 256, layers: 14, d: 64, "
                  "heads: 4, kv: 2, k: 16, ffn: 96, window: 16, "
                  "query_size: 16}"},
-    "gpt2": {"model": "{architecture: gpt2, vocab: 256, layers: 8, d: 128, "
-                      "heads: 4, positions: 128}"},
+    "gpt2 with dropout": {
+        "model": "{architecture: gpt2, vocab: 256, layers: 8, d: 128, heads: "
+                 "4, positions: 128, residual_dropout: 0.1, "
+                 "embedding_dropout: 0.1}"},
 }
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 SPEC = """\
-model: {{architecture: llama, vocab: 256, layers: {layers}, d: {d}, heads: 4, kv: 2, ffn: {ffn}}}
+model: {model}
 loss: {{cross_entropy: 1.0}}
 data:
   length: {length}
@@ -27,6 +27,8 @@ run: {{folder: runs, log_every: 20 steps, save_every: {save_every} steps, keep: 
 target: cpu
 """
 
+LLAMA = ("{{architecture: llama, vocab: 256, layers: {layers}, d: {d}, "
+         "heads: 4, kv: 2, ffn: {ffn}}}")
 SMALL = dict(layers=2, d=64, ffn=96, length=64, batch=8, micro_batch=4,
              steps=60, eval_every=20, save_every=4)
 
@@ -45,7 +47,7 @@ def make_text(count, seed):
                      for _ in range(count))
 
 
-def write_run(folder, lines=1500, **changes):
+def write_run(folder, lines=1500, model=LLAMA, **changes):
     """A spec and its data in `folder`; the spec's path."""
     os.makedirs(folder, exist_ok=True)
     for name, seed in (("text-a.txt", 1), ("text-b.txt", 2), ("held.txt", 3)):
@@ -53,7 +55,8 @@ def write_run(folder, lines=1500, **changes):
             file.write(make_text(lines if seed < 3 else 60, seed))
     spec = os.path.join(folder, "spec.yaml")
     with open(spec, "w") as file:
-        file.write(SPEC.format(**{**SMALL, **changes}))
+        values = {**SMALL, **changes}
+        file.write(SPEC.format(model=model.format(**values), **values))
     return spec
 
 

@@ -60,6 +60,7 @@ json wellknownJson(const artifact::WellknownT &known) {
           {"lr", known.lr},
           {"seed", known.seed},
           {"attempt", known.attempt},
+          {"first_row", known.first_row},
           {"predict_position", known.predict_position},
           {"predict_logits", known.predict_logits},
           {"past", known.past}};

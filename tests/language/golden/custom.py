@@ -97,6 +97,59 @@ def unet():
                   {"cross_entropy": 1}, logits, w)
 
 
+def philox(counter, key):
+    """Philox 4x32-10's first word: Salmon et al., SC 2011."""
+    c, k = list(counter), list(key)
+    for _ in range(10):
+        p, q = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+        c = [(q >> 32) ^ c[1] ^ k[0], q & 0xFFFFFFFF,
+             (p >> 32) ^ c[3] ^ k[1], p & 0xFFFFFFFF]
+        k = [(k[0] + 0x9E3779B9) & 0xFFFFFFFF, (k[1] + 0xBB67AE85) & 0xFFFFFFFF]
+    return c[0]
+
+
+# Random123's known answer.
+assert philox([0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344],
+              [0xA4093822, 0x299F31D0]) == 0xD16CFE09
+HOST = {"seed": 5, "attempt": 3, "first_row": 2}
+
+
+def drop(x, p, call, use, training):
+    """Dropout of the use-th random value of the call-th call of a block."""
+    if not training:
+        return x
+    rows, elements = len(x), x[0].numel()
+    draws = [[philox([at, HOST["first_row"] + row, HOST["attempt"], call],
+                     [HOST["seed"], use]) >> 8 for at in range(elements)]
+             for row in range(rows)]
+    kept = torch.tensor(draws).reshape(x.shape) >= p * 2**24
+    return x * kept / (1 - p)
+
+
+def dropped():
+    layers, heads, p, r = 2, 2, 0.25, 0.4
+    shapes = {"embed.weight": [11, D], "norm.weight": [D]}
+    for i in range(layers):
+        shapes.update(layer_shapes(f"layers.{i}."))
+    w = tensors(shapes, lambda name: "norm" in name)
+
+    def model(training):
+        x = drop(w["embed.weight"][TOKENS], p, 0, 0, training)
+        for i in range(layers):
+            at = f"layers.{i}."
+            x = x + drop(attend(x, w, at, heads) - x, r, i + 1, 0, training)
+            h = F.gelu(norm(x, w[at + "norm2.weight"]) @ w[at + "up.weight"].T)
+            h = drop(h, p, i + 1, 1, training)
+            x = x + h @ w[at + "down.weight"].T
+        return norm(x, w["norm.weight"]) @ w["embed.weight"].T
+    labels, mask = next_tokens()
+    ce = (surprise(model(True), labels) * mask).sum()
+    made = result(dict(vocab=11, layers=layers, d=D, heads=heads, ffn=FFN, p=p,
+                       r=r), {"cross_entropy": (ce, mask.sum().item())},
+                  {"cross_entropy": 1}, model(False), w)
+    return {**made, "host": HOST}
+
+
 def rotary(x):
     """(b, heads, t, k): pairs k and k + size/2, positions of documents."""
     half = x.shape[-1] // 2

@@ -179,7 +179,7 @@ def of_loss(name):
 def main():
     makers = {}
     for build in [custom.unet, custom.two_ahead, custom.shared_experts,
-                  custom.streaming]:
+                  custom.streaming, custom.dropped]:
         makers[build.__name__] = build
     for name in custom.LOSSES:
         makers[name] = lambda name=name: of_loss(name)
