@@ -57,7 +57,7 @@ constexpr double kMostOnTheWay = 4;
 bool isExpensive(Operation *op) {
   bool expensive = !isa<MapOp, SliceOp, JoinOp>(op);
   op->walk([&](Operation *inner) {
-    expensive |= isa<arith::DivFOp>(inner) ||
+    expensive |= isa<arith::DivFOp, RandomOp>(inner) ||
                  isa<math::MathDialect>(inner->getDialect());
   });
   return expensive;

@@ -37,6 +37,9 @@
 // CHECK-LABEL: func.func @stored_over
 // CHECK-COUNT-2: ltc.launch
 // CHECK-NOT: ltc.launch
+// CHECK-LABEL: func.func @random
+// CHECK-COUNT-2: ltc.launch
+// CHECK-NOT: ltc.launch
 // CHECK: ltc.kernel @both.0.contract
 // CHECK: arith.mulf
 // CHECK: arith.truncf
@@ -190,4 +193,21 @@ func.func @stored_over(%x: tensor<8x8xf32> {ltc.bind = {class = "state", name = 
   } : (tensor<8x8xf32>) -> tensor<8x8xf32>
   %c = ltc.contract %n [0, 1], %w [1, 2] -> [0, 2] : tensor<8x8xf32>, tensor<8x8xf32> -> tensor<8x8xf32>
   return %c : tensor<8x8xf32>
+}
+
+// A random number costs some tens of operations.
+// WHY-DAG: @random: not fused with {{.*}}: costly work is not done again for each tile of a contraction
+func.func @random(%x: tensor<4x8xf32>, %w: tensor<6x8xf32>) -> tensor<4x6xf32> {
+  %n = ltc.map(%x) maps [#row] {
+  ^bb0(%a: f32):
+    %k = arith.constant 7 : i64
+    %r = ltc.random %k, %k key %k : i64 -> i32
+    %z = arith.constant 0 : i32
+    %c = arith.cmpi sgt, %r, %z : i32
+    %q = arith.addf %a, %a : f32
+    %s = arith.select %c, %a, %q : f32
+    ltc.yield %s : f32
+  } : (tensor<4x8xf32>) -> tensor<4x8xf32>
+  %c = ltc.contract %n [0, 1], %w [2, 1] -> [0, 2] : tensor<4x8xf32>, tensor<6x8xf32> -> tensor<4x6xf32>
+  return %c : tensor<4x6xf32>
 }
