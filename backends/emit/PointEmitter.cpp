@@ -280,7 +280,26 @@ bool PointEmitter::lanesStayTogether(const Index &index,
                       [&](int64_t at) { return at % emit.width == 0; });
 }
 
+/// The part that holds `index` and its lanes, moved to its own count; null if
+/// that is not known here.
+static Value partOf(JoinOp join, int64_t width, Index &index) {
+  if (index.base)
+    return {};
+  int64_t last = index.offset + (index.lanes ? width : 1);
+  for (Value input : join.getInputs()) {
+    int64_t size = shapeOf(input)[join.getDim()];
+    if (index.offset >= 0 && last <= size)
+      return input;
+    index.offset -= size;
+    last -= size;
+  }
+  return {};
+}
+
 PointEmitter::Point PointEmitter::computeJoin(JoinOp join, const Indices &at) {
+  Indices moved = at;
+  if (Value part = partOf(join, emit.width, moved[join.getDim()]))
+    return compute(part, moved);
   const Index &index = at[join.getDim()];
   bool together = !index.lanes;
   if (index.lanes && !emit.masksMemory) {
@@ -348,12 +367,53 @@ PointEmitter::Point PointEmitter::computeJoin(JoinOp join, const Indices &at) {
   return picked;
 }
 
+/// The indices of `from` at those of `to`, which only splits its dimensions and
+/// adds ones; nothing where lanes lie in a part.
+std::optional<Indices> PointEmitter::beforeSplit(ArrayRef<int64_t> from,
+                                                 ArrayRef<int64_t> to,
+                                                 const Indices &at) {
+  Indices before;
+  size_t next = 0;
+  for (int64_t size : from) {
+    for (; size != 1 && next < to.size() && to[next] == 1; ++next)
+      if (at[next].lanes)
+        return std::nullopt;
+    if (next < to.size() && to[next] == size) {
+      before.push_back(at[next++]);
+      continue;
+    }
+    size_t begin = next;
+    int64_t product = 1;
+    Level level = kOnce;
+    for (; next < to.size() && product < size; product *= to[next++]) {
+      if (at[next].lanes)
+        return std::nullopt;
+      level = std::max(level, at[next].level);
+    }
+    if (product != size)
+      return std::nullopt;
+    Value whole = emitAt(level, [&] {
+                    Value sum = emit.i64(0);
+                    for (size_t dim = begin; dim < next; ++dim)
+                      sum = emit.add(emit.mul(sum, to[dim]), first(at[dim]));
+                    return sum;
+                  }).value;
+    before.push_back({whole, 0, false, level});
+  }
+  for (; next < to.size(); ++next)
+    if (to[next] != 1 || at[next].lanes)
+      return std::nullopt;
+  return before;
+}
+
 PointEmitter::Point PointEmitter::computeReshape(ReshapeOp reshape,
                                                  const Indices &at) {
   auto from = cast<RankedTensorType>(reshape.getInput().getType());
   auto to = cast<RankedTensorType>(reshape.getType());
   if (auto argument = dyn_cast<BlockArgument>(reshape.getInput()))
     return load(argument, to, at);
+  if (auto before = beforeSplit(from.getShape(), to.getShape(), at))
+    return compute(reshape.getInput(), *before);
   auto rows = [](RankedTensorType type) {
     return type.getRank() ? type.getShape().back() : 1;
   };

@@ -90,6 +90,9 @@ private:
   Point computeMap(MapOp map, unsigned result, const Indices &at);
   Point computeJoin(JoinOp join, const Indices &at);
   Point computeReshape(ReshapeOp reshape, const Indices &at);
+  std::optional<Indices> beforeSplit(llvm::ArrayRef<int64_t> from,
+                                     llvm::ArrayRef<int64_t> to,
+                                     const Indices &at);
   Point computeByLane(mlir::Value tensor, const Indices &at);
   bool lanesStayTogether(const Index &index, llvm::ArrayRef<int64_t> sizes);
   Point computeShift(ShiftOp shift, const Indices &at);

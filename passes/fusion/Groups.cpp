@@ -4,6 +4,7 @@
 #include "passes/fusion/Groups.h"
 #include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/SetVector.h"
+#include <map>
 #include <set>
 
 using namespace mlir;
@@ -107,19 +108,36 @@ LogicalResult Groups::formSingles() {
 }
 
 void Groups::mergeProducers(Operation *op) {
-  std::set<unsigned, std::greater<>> producers; // the latest first
-  for (Value operand : op->getOperands())
-    if (Operation *def = operand.getDefiningOp())
-      if (!groups[groupOf[def]].fixed && groupOf[def] != groupOf[op])
-        producers.insert(groupOf[def]);
-  for (unsigned producer : producers) {
+  // The latest first; with what regroups their results for this op.
+  std::map<unsigned, SmallVector<Operation *, 1>, std::greater<>> producers;
+  for (Value operand : op->getOperands()) {
+    Operation *def = operand.getDefiningOp();
+    Operation *view = regrouped(op, def);
+    if (view)
+      def = view->getOperand(0).getDefiningOp();
+    if (!def || groups[groupOf[def]].fixed || groupOf[def] == groupOf[op])
+      continue;
+    auto &between = producers[groupOf[def]];
+    if (view)
+      between.push_back(view);
+  }
+  for (auto &[producer, between] : producers) {
     std::string why;
     if (producer == groupOf[op] || groups[producer].ops.empty() ||
-        tryMerge(producer, groupOf[op], why))
+        tryMerge(producer, groupOf[op], why, between))
       continue;
     refusals.push_back({op->getLoc(), groups[producer].ops.back()->getLoc(),
                         why});
   }
+}
+
+/// Query heads come to an attention regrouped by kv heads: the reshape `def`
+/// if nothing else reads it; else null.
+Operation *Groups::regrouped(Operation *reader, Operation *def) {
+  bool goesIn = isa<AttentionOp, AttentionGradOp>(reader) &&
+                isa_and_nonnull<ReshapeOp>(def) && def->hasOneUse() &&
+                def->getOperand(0).getDefiningOp();
+  return goesIn ? def : nullptr;
 }
 
 /// Pointwise kernels that read one value of the whole space read it once.
@@ -151,10 +169,13 @@ void Groups::mergeSiblings() {
   }
 }
 
-/// The merged group takes the smaller index.
-bool Groups::tryMerge(unsigned a, unsigned b, std::string &why) {
+/// The merged group takes the smallest index. `between`: views by which b reads
+/// a.
+bool Groups::tryMerge(unsigned a, unsigned b, std::string &why,
+                      ArrayRef<Operation *> between) {
   SmallVector<Operation *> ops(groups[a].ops);
   llvm::append_range(ops, groups[b].ops);
+  llvm::append_range(ops, between);
   llvm::sort(ops, [&](Operation *x, Operation *y) {
     return position[x] < position[y];
   });
@@ -162,14 +183,18 @@ bool Groups::tryMerge(unsigned a, unsigned b, std::string &why) {
   if (!form || !worthMerging(ops, *form, b, why) ||
       !staysInPlace(ops, *form, why))
     return false;
-  if (makesCycle(a, b)) {
+  SmallVector<unsigned> merged = {a, b};
+  for (Operation *view : between)
+    merged.push_back(groupOf[view]);
+  if (makesCycle(merged)) {
     why = "something between them reads one and feeds the other";
     return false;
   }
-  unsigned into = std::min(a, b), from = std::max(a, b);
+  unsigned into = *llvm::min_element(merged);
+  for (unsigned group : merged)
+    groups[group].ops.clear();
   groups[into].ops = ops;
   groups[into].form = *form;
-  groups[from].ops.clear();
   for (Operation *op : ops)
     groupOf[op] = into;
   return true;
@@ -283,19 +308,20 @@ SmallVector<unsigned> Groups::successors(unsigned group) {
   return after.takeVector();
 }
 
-bool Groups::makesCycle(unsigned a, unsigned b) {
+bool Groups::makesCycle(ArrayRef<unsigned> merged) {
   llvm::DenseSet<unsigned> seen;
   SmallVector<unsigned> stack;
   auto push = [&](unsigned from, bool first) {
     for (unsigned next : successors(from))
-      if (!(first && (next == a || next == b)) && seen.insert(next).second)
+      if (!(first && llvm::is_contained(merged, next)) &&
+          seen.insert(next).second)
         stack.push_back(next);
   };
-  push(a, true);
-  push(b, true);
+  for (unsigned group : merged)
+    push(group, true);
   while (!stack.empty()) {
     unsigned at = stack.pop_back_val();
-    if (at == a || at == b)
+    if (llvm::is_contained(merged, at))
       return true;
     push(at, false);
   }

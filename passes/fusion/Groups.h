@@ -37,12 +37,14 @@ private:
   void mergeAccumulators();
   void mergeProducers(mlir::Operation *op);
   void mergeSiblings();
-  bool tryMerge(unsigned a, unsigned b, std::string &why);
+  bool tryMerge(unsigned a, unsigned b, std::string &why,
+                llvm::ArrayRef<mlir::Operation *> between = {});
+  mlir::Operation *regrouped(mlir::Operation *reader, mlir::Operation *def);
   bool worthMerging(llvm::ArrayRef<mlir::Operation *> ops,
                     const KernelForm &form, unsigned reader, std::string &why);
   bool staysInPlace(llvm::ArrayRef<mlir::Operation *> ops,
                     const KernelForm &form, std::string &why);
-  bool makesCycle(unsigned a, unsigned b);
+  bool makesCycle(llvm::ArrayRef<unsigned> merged);
   llvm::SmallVector<unsigned> successors(unsigned group);
   llvm::SmallVector<mlir::Operation *>
   readers(mlir::Value value, bool throughViews);

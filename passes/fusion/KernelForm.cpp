@@ -2,6 +2,7 @@
 // P: the row dimensions. A value is a row value (P..), a full value (P.., R..)
 // or final: it depends on a reduction over P and only leaves the kernel.
 #include "passes/fusion/KernelForm.h"
+#include "ir/ops/Attention.h"
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/DenseSet.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -53,14 +54,54 @@ namespace {
 /// a masked product stay below; an activation does not.
 constexpr double kMostOnTheWay = 4;
 
+bool hasCostlyMath(Operation *op) {
+  return op
+      ->walk([](Operation *inner) {
+        bool costly = isa<arith::DivFOp, RandomOp>(inner) ||
+                      isa<math::MathDialect>(inner->getDialect());
+        return costly ? WalkResult::interrupt() : WalkResult::advance();
+      })
+      .wasInterrupted();
+}
+
 /// Work that is not repeated at every point of a larger space.
 bool isExpensive(Operation *op) {
-  bool expensive = !isa<MapOp, SliceOp, JoinOp>(op);
-  op->walk([&](Operation *inner) {
-    expensive |= isa<arith::DivFOp, RandomOp>(inner) ||
-                 isa<math::MathDialect>(inner->getDialect());
-  });
-  return expensive;
+  return !isa<MapOp, SliceOp, JoinOp>(op) || hasCostlyMath(op);
+}
+
+/// Queries that read a key of an attention, on average; each query head of a
+/// group counts.
+double readersOfKey(Operation *attention) {
+  ArrayRef<int64_t> query = shapeOf(attention->getOperand(0));
+  int64_t queries = query[1], repeats = query[3],
+          keys = shapeOf(attention->getOperand(1))[1];
+  KeepBounds bounds = keepBounds(attention->getRegion(0));
+  return bounds.pairs(queries, keys) * double(repeats) / double(keys);
+}
+/// Of a key that is made again for each block of queries: what was measured is
+/// in backends/cpu/RATIONALE.md.
+constexpr double kMostReaders = 320;
+
+/// True if a vector of the last dimension of the op's result needs only some
+/// vectors of the last dimension of what it reads.
+bool staysInRow(Operation *op) {
+  ArrayRef<int64_t> shape = shapeOf(op->getResult(0));
+  int64_t last = int64_t(shape.size()) - 1;
+  if (auto join = dyn_cast<JoinOp>(op))
+    return int64_t(join.getDim()) == last;
+  if (auto shift = dyn_cast<ShiftOp>(op))
+    return int64_t(shift.getDim()) == last;
+  if (auto reshape = dyn_cast<ReshapeOp>(op)) {
+    ArrayRef<int64_t> from = shapeOf(reshape.getInput());
+    return last >= 0 && !from.empty() && from.back() == shape[last];
+  }
+  auto map = dyn_cast<MapOp>(op);
+  for (unsigned n = 0; map && n < map.getInputs().size(); ++n)
+    for (auto [at, index] : llvm::enumerate(map.getMap(n).getResults()))
+      if (cast<AffineDimExpr>(index).getPosition() == last &&
+          at + 1 != map.getMap(n).getNumResults())
+        return false;
+  return true;
 }
 
 class Analysis {
@@ -73,7 +114,7 @@ public:
     if (has<ContractOp, GroupedContractOp>())
       fits = contract();
     else if (has<AttentionOp, AttentionGradOp>())
-      fits = alone(KernelKind::Attention);
+      fits = attention();
     else if (has<GatherOp>())
       fits = alone(KernelKind::Gather);
     else if (has<TopKOp, RouteOp, DispatchOp, CombineOp>())
@@ -167,6 +208,45 @@ private:
       making.insert(op);
       if (!form.onTheWay.insert(op))
         return refuse("one value would be made for both operands");
+    }
+    return true;
+  }
+
+  /// Cheap work on the way into query, key and value (rotary positions): each
+  /// block of queries does it again for the keys that it reads.
+  bool attention() {
+    form.kind = KernelKind::Attention;
+    Operation *only = nullptr;
+    for (Operation *op : ops) {
+      if (isa<AttentionOp, AttentionGradOp>(op)) {
+        if (only)
+          return refuse("a kernel holds one attention");
+        only = op;
+      } else if (only || !isa<MapOp, SliceOp, JoinOp, ShiftOp, ReshapeOp>(op)) {
+        return refuse("only maps on its way join an attention");
+      }
+    }
+    for (Value result : results)
+      if (result.getDefiningOp() != only)
+        return refuse("what would be made in attention's kernel has another "
+                      "reader");
+    for (auto [n, operand] : llvm::enumerate(only->getOperands())) {
+      if (!isInside(operand))
+        continue;
+      if (n > 2)
+        return refuse("only attention's query, key and value are made in its "
+                      "kernel");
+      if (n > 0 && readersOfKey(only) > kMostReaders)
+        return refuse("too many queries read a key that would be made again "
+                      "for each block of them");
+    }
+    for (Operation *op : ops) {
+      if (op == only)
+        continue;
+      if (hasCostlyMath(op))
+        return refuse("costly work is not repeated for each block of queries");
+      if (!staysInRow(op))
+        return refuse("it reads other rows than attention does");
     }
     return true;
   }

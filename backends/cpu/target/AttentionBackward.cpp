@@ -31,8 +31,8 @@ public:
     dScores = scratch.take(form.keyBlock * kRows);
     lse = scratch.take(kRows);
     delta = scratch.take(kRows);
-    keyRoom = code.takeRoom(form.size);
-    valueRoom = code.takeRoom(form.valueSize);
+    keyRoom = code.takeRoom(form.key);
+    valueRoom = code.takeRoom(form.value);
     if (!form.score)
       return;
     Operation *yield = form.score->front().getTerminator();
@@ -46,6 +46,7 @@ public:
   }
   void emitTile(Value tile);
   int64_t scratchBytes() const { return code.scratch.bytes(); }
+  const std::string &problem() const { return code.problem(); }
 
 private:
   void clear(Value base, int64_t width);
@@ -151,10 +152,8 @@ void Backward::emitDelta(Value row) {
 
 void Backward::enterRows(Value first) {
   code.enterRows(first);
-  code.packRows(code.operand(form.query), form.size, form.scale, query,
-                queryRows);
-  code.packRows(code.operand(op.getDOutput()), form.valueSize, 1, dOut,
-                dOutRows);
+  code.packRows(form.query, form.scale, query, queryRows);
+  code.packRows(op.getDOutput(), 1, dOut, dOutRows);
   emit.loop(0, kRows, 1, [&](Value row) { emitDelta(row); });
   emit.loop(0, form.size, 1, [&](Value k) {
     for (int64_t v = 0; v < kRowVectors; ++v)
@@ -420,6 +419,9 @@ lowerAttentionBackward(KernelOp kernel, ModuleOp into,
   Backward backward(emit, kernel, form, native);
   emit.loop(native.tileBegin, native.tileEnd, 1,
             [&](Value tile) { backward.emitTile(tile); });
+  if (!backward.problem().empty())
+    return kernel.emitError("the CPU target's attention ")
+           << backward.problem();
   launch.scratchBytes = uint64_t(backward.scratchBytes());
   LoweredKernel lowered;
   lowered.launches.push_back(std::move(launch));

@@ -24,7 +24,7 @@ AttentionEmitter::AttentionEmitter(Emitter &emit, KernelOp kernel,
                                    const AttentionForm &form,
                                    const NativeFunction &native)
     : scratch(emit, native.scratch), emit(emit), form(form),
-      arguments(native.bindings) {
+      points(emit, kernel, native.bindings), arguments(native.bindings) {
   results.resize(form.op->getNumResults());
   ArrayRef<Value> stored = resultPointers(kernel, native);
   for (auto [n, yielded] : llvm::enumerate(yields(kernel)))
@@ -197,57 +197,118 @@ Value AttentionEmitter::keyAddress(Value base, int64_t width, Type element) {
   return emit.at(base, element, emit.mul(row, width));
 }
 
-Value AttentionEmitter::takeRoom(int64_t width) {
-  return form.element.isF32()
-             ? Value()
-             : scratch.take(form.keyBlock * paddedWidth(width));
+/// True if a product cannot read `tensor` where it lies.
+static bool needsRoom(Value tensor) {
+  return isMade(tensor) || !elementOf(tensor).isF32();
+}
+
+Value AttentionEmitter::takeRoom(ArrayRef<Value> tensors) {
+  int64_t width = 0;
+  for (Value tensor : tensors)
+    if (needsRoom(tensor))
+      width = std::max(width, paddedWidth(shapeOf(tensor).back()));
+  return width ? scratch.take(form.keyBlock * width) : Value();
+}
+
+void AttentionEmitter::makeRow(Value tensor, ArrayRef<Value> at, float factor,
+                               Value to) {
+  Location loc = emit.getLoc();
+  Type f32 = emit.getF32Type();
+  VectorType lanes = Emitter::lanes(f32);
+  int64_t width = shapeOf(tensor).back();
+  Indices place;
+  for (Value index : at)
+    place.push_back({index, 0, false, kInner});
+  place.push_back({Value(), 0, true, kInner});
+  points.enter(kOnce, nullptr); // a loop's body: nothing is known from outside
+  SmallVector<Value> made;
+  for (int64_t e = 0; e < width; e += kLanes) {
+    Value mask = width - e < kLanes ? emit.mask(width - e) : Value();
+    points.laneMask = mask;
+    place.back().offset = e;
+    Value row = points.evaluateLanes(tensor, place);
+    if (!elementOf(tensor).isF32())
+      row = arith::ExtFOp::create(emit, loc, lanes, row);
+    if (factor != 1)
+      row = arith::MulFOp::create(emit, loc, row, lanesOf(emit, factor));
+    if (mask)
+      row = arith::SelectOp::create(emit, loc, mask, row, emit.zero(lanes));
+    made.push_back(row);
+  }
+  points.laneMask = {};
+  // What is stored could be what is read, for all that LLVM knows.
+  for (auto [n, row] : llvm::enumerate(made))
+    emit.store(row, emit.at(to, f32, int64_t(n) * kLanes));
 }
 
 AttentionEmitter::Keys AttentionEmitter::keys(Value tensor, int64_t width,
                                               Value from, Value count,
                                               Value room) {
-  Value base = keyAddress(operand(tensor), width, form.element);
-  int64_t stride = keyStride(width), padded = paddedWidth(width);
-  base = emit.at(base, form.element, emit.mul(from, stride));
-  if (!room)
-    return {base, stride};
+  int64_t padded = paddedWidth(width);
+  if (!needsRoom(tensor)) {
+    Value base = keyAddress(operand(tensor), width, emit.getF32Type());
+    int64_t stride = keyStride(width);
+    return {emit.at(base, emit.getF32Type(), emit.mul(from, stride)), stride};
+  }
   emit.loop(emit.i64(0), count, 1, [&](Value u) {
-    Value row = emit.at(base, form.element, emit.mul(u, stride));
-    Value to = emit.at(room, emit.getF32Type(), emit.mul(u, padded));
-    for (int64_t e = 0; e < width; e += kLanes) {
-      Value mask = width - e < kLanes ? emit.mask(width - e) : Value();
-      Value wide = loadWide(emit, form.element,
-                            emit.at(row, form.element, e), mask);
-      emit.store(wide, emit.at(to, emit.getF32Type(), e));
-    }
+    makeRow(tensor, {batch, emit.add(from, u), group}, 1,
+            emit.at(room, emit.getF32Type(), emit.mul(u, padded)));
   });
   return {room, padded};
 }
 
-void AttentionEmitter::packRows(Value base, int64_t width, float factor,
-                                Value columns, Value copy) {
+/// The rows of the block into copy[row][e]; zeros where there is no row.
+void AttentionEmitter::makeRows(Value tensor, float factor, Value copy) {
   Type f32 = emit.getF32Type();
+  int64_t padded = paddedWidth(shapeOf(tensor).back());
+  auto to = [&](Value row) {
+    return emit.at(copy, f32, emit.mul(row, padded));
+  };
+  emit.loop(emit.i64(0), rowCount(), 1, [&](Value row) {
+    Value f = emit.add(firstRow, row);
+    makeRow(tensor,
+            {batch, emit.div(f, form.repeats), group,
+             emit.rem(f, form.repeats)},
+            factor, to(row));
+  });
+  emit.loop(rowCount(), emit.i64(form.lanesUsed()), 1, [&](Value row) {
+    for (int64_t e = 0; e < padded; e += kLanes)
+      emit.store(emit.zero(Emitter::lanes(f32)), emit.at(to(row), f32, e));
+  });
+}
+
+void AttentionEmitter::packRows(Value tensor, float factor, Value columns,
+                                Value copy) {
+  Type f32 = emit.getF32Type(), element = elementOf(tensor);
   VectorType lanes = Emitter::lanes(f32);
+  int64_t width = shapeOf(tensor).back();
   int64_t whole = width / kLanes * kLanes, padded = paddedWidth(width);
+  bool made = isMade(tensor);
+  if (made)
+    makeRows(tensor, factor, copy);
+  auto copied = [&](Value row, Value e) {
+    return emit.at(copy, f32, emit.add(emit.mul(row, padded), e));
+  };
   Value times = lanesOf(emit, factor);
   emit.loop(0, form.lanesUsed(), kLanes, [&](Value first) {
     SmallVector<Value> addresses;
-    for (int64_t i = 0; i < kLanes; ++i)
-      addresses.push_back(
-          rowAddress(base, emit.add(first, i), width, form.element));
+    for (int64_t i = 0; !made && i < kLanes; ++i)
+      addresses.push_back(rowAddress(operand(tensor), emit.add(first, i), width,
+                                     element));
     auto square = [&](Value e, int64_t count) {
       SmallVector<Value> rows;
       for (int64_t i = 0; i < kLanes; ++i) {
-        Value row = loadWide(emit, form.element,
-                             emit.at(addresses[i], form.element, e),
+        if (made) {
+          rows.push_back(emit.load(lanes, copied(emit.add(first, i), e)));
+          continue;
+        }
+        Value row = loadWide(emit, element, emit.at(addresses[i], element, e),
                              count < kLanes ? emit.mask(count) : Value());
         if (factor != 1)
           row = arith::MulFOp::create(emit, emit.getLoc(), row, times);
         rows.push_back(row);
-        if (!copy)
-          continue;
-        Value index = emit.add(emit.mul(emit.add(first, i), padded), e);
-        emit.store(row, emit.at(copy, f32, index));
+        if (copy)
+          emit.store(row, copied(emit.add(first, i), e));
       }
       emit.transpose16(rows);
       for (int64_t i = 0; i < count; ++i)

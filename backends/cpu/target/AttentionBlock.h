@@ -3,10 +3,12 @@
 //
 // A row is one query (t, r) of a batch element and kv head, counted t * R + r.
 // Rows lie in the lanes: scores are kept transposed, [u][row], so a softmax
-// needs no sum across lanes and neither keys nor values are packed.
+// needs no sum across lanes and neither keys nor values are packed, unless they
+// are bf16 or made on the way (rotated): then a block of them at a time is.
 #pragma once
 #include "backends/cpu/target/BlockMath.h"
 #include "backends/cpu/target/Lowering.h"
+#include "backends/emit/PointEmitter.h"
 #include "ir/ops/Attention.h"
 #include <memory>
 
@@ -49,6 +51,10 @@ struct AttentionForm {
 
 /// What `tensor` is a regrouping of: the same elements in the same order.
 mlir::Value throughReshapes(mlir::Value tensor);
+/// True if the kernel makes `tensor` from its arguments, point by point.
+inline bool isMade(mlir::Value tensor) {
+  return !mlir::isa<mlir::BlockArgument>(throughReshapes(tensor));
+}
 /// Reads the op; fails with a diagnostic if the target cannot do it.
 mlir::FailureOr<AttentionForm> attentionForm(KernelOp kernel);
 
@@ -81,22 +87,23 @@ public:
   /// Address of key u = 0 of a tensor (b,u,g,width) at the head.
   mlir::Value keyAddress(mlir::Value base, int64_t width, mlir::Type element);
   /// Keys [from, from + count) of an operand (b,u,g,width) in f32, `stride`
-  /// apart: where they lie, or widened into `room`.
+  /// apart: where they lie, or widened or made into `room`.
   struct Keys {
     mlir::Value base;
     int64_t stride;
   };
   Keys keys(mlir::Value tensor, int64_t width, mlir::Value from,
             mlir::Value count, mlir::Value room);
-  /// Scratch for `keys`; null if none is needed.
-  mlir::Value takeRoom(int64_t width);
+  /// Scratch for the `keys` of one of `tensors` at a time; null if none is
+  /// needed.
+  mlir::Value takeRoom(llvm::ArrayRef<mlir::Value> tensors);
   int64_t keyStride(int64_t width) { return form.groups * width; }
 
-  /// rows[row][e] of a tensor (b,t,g,r,width) times `factor`: into
+  /// rows[row][e] of an operand (b,t,g,r,width) times `factor`: into
   /// columns[e][row], and if `copy` is given into copy[row][e], whose rows are
-  /// padded with zeros to whole vectors.
-  void packRows(mlir::Value base, int64_t width, float factor,
-                mlir::Value columns, mlir::Value copy);
+  /// padded with zeros to whole vectors. An operand that is made needs a copy.
+  void packRows(mlir::Value tensor, float factor, mlir::Value columns,
+                mlir::Value copy);
   /// columns[e][row] times scale[row] (if given) and `factor` into the rows.
   void storeRows(mlir::Value columns, mlir::Value scale, float factor,
                  mlir::Value base, int64_t width, mlir::Type element);
@@ -119,9 +126,16 @@ public:
   mlir::Value gradAddress(unsigned extra, mlir::Value base, mlir::Value row,
                           mlir::Value u);
 
+  /// Why an operand could not be made; empty if it could.
+  const std::string &problem() const { return points.problem; }
+
   Scratch scratch;
 
 private:
+  /// to[e] = f32 of `tensor` at `at` and e, times `factor`, with the padding.
+  void makeRow(mlir::Value tensor, llvm::ArrayRef<mlir::Value> at, float factor,
+               mlir::Value to);
+  void makeRows(mlir::Value tensor, float factor, mlir::Value copy);
   /// `t` is a position.
   mlir::Value extraIndex(unsigned extra, mlir::Value r, mlir::Value t,
                          mlir::Value u, bool gradient = false);
@@ -136,6 +150,7 @@ private:
 
   Emitter &emit;
   const AttentionForm &form;
+  PointEmitter points;
   llvm::SmallVector<mlir::Value> arguments, results;
   mlir::Value batch, group, firstRow, firstKey;
   mlir::Value rowT, rowR; ///< i32 per row of the block: position, r

@@ -103,17 +103,19 @@ ExtraKind AttentionForm::extraKind(unsigned extra) const {
 FailureOr<AttentionForm> attentionForm(KernelOp kernel) {
   Operation *found = nullptr;
   for (Operation &op : kernel.getBody().front().without_terminator()) {
-    if (isa<ReshapeOp>(op))
+    if (isa<ReshapeOp, MapOp, SliceOp, JoinOp, ShiftOp>(op))
       continue;
     if (found || !isa<AttentionOp, AttentionGradOp>(op))
-      return kernel.emitError("the CPU target's attention stands alone in its "
-                              "kernel, but this one also holds ")
+      return kernel.emitError("the CPU target's attention takes maps of its "
+                              "query, key and value, but this kernel also "
+                              "holds ")
              << op.getName();
     found = &op;
   }
-  for (Value operand : found->getOperands())
-    if (!isa<BlockArgument>(throughReshapes(operand)))
-      return kernel.emitError("the CPU target's attention reads arguments only");
+  for (auto [n, operand] : llvm::enumerate(found->getOperands()))
+    if (n > 2 && isMade(operand))
+      return kernel.emitError("the CPU target's attention reads all but its "
+                              "query, key and value as arguments");
   for (Value result : yields(kernel))
     if (throughReshapes(result).getDefiningOp() != found)
       return kernel.emitError("the CPU target's attention kernel yields results "

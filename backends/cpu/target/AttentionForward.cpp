@@ -22,10 +22,13 @@ public:
     most = code.scratch.take(kRows);
     sums = code.scratch.take(kRows);
     factors = code.scratch.take(kRows);
-    room = code.takeRoom(std::max(form.size, form.valueSize));
+    room = code.takeRoom({form.key, form.value});
+    if (isMade(form.query))
+      rows = code.scratch.take(paddedWidth(form.size) * kRows);
   }
   void emitTile(Value tile);
   int64_t scratchBytes() const { return code.scratch.bytes(); }
+  const std::string &problem() const { return code.problem(); }
 
 private:
   void addKeys(Value from, Value count);
@@ -57,7 +60,8 @@ private:
   AttentionEmitter code;
   VectorType lanes;
   /// [k][row], [u][row], [c][row], then one value per row.
-  Value query, scores, output, most, sums, factors, room;
+  Value query, scores, output, most, sums, factors;
+  Value rows, room; ///< [row][k]; [u][k], then [u][c]: null if none is needed
 };
 
 constexpr float kNone = -std::numeric_limits<float>::infinity();
@@ -202,7 +206,7 @@ void Forward::emitTile(Value tile) {
   Value block = emit.rem(tile, form.rowBlocks());
   code.enterHead(emit.div(head, form.groups), emit.rem(head, form.groups));
   code.enterRows(emit.mul(block, kRows));
-  code.packRows(code.operand(form.query), form.size, form.scale, query, {});
+  code.packRows(form.query, form.scale, query, rows);
   emit.loop(0, form.valueSize, 1, [&](Value c) {
     for (int64_t v = 0; v < form.vectors; ++v)
       emit.store(emit.zero(lanes), at(output, c, v));
@@ -232,6 +236,8 @@ FailureOr<LoweredKernel> lowerAttentionForward(KernelOp kernel, ModuleOp into,
   Forward forward(emit, kernel, form, native);
   emit.loop(native.tileBegin, native.tileEnd, 1,
             [&](Value tile) { forward.emitTile(tile); });
+  if (!forward.problem().empty())
+    return kernel.emitError("the CPU target's attention ") << forward.problem();
   launch.scratchBytes = uint64_t(forward.scratchBytes());
   LoweredKernel lowered;
   lowered.launches.push_back(std::move(launch));
