@@ -230,6 +230,10 @@ private:
       if (result.getDefiningOp() != only)
         return refuse("what would be made in attention's kernel has another "
                       "reader");
+    auto forward = dyn_cast_or_null<AttentionOp>(only);
+    if (forward && forward.getOffset() && ops.size() > 1)
+      return refuse("the few queries that meet a cache are made apart: that "
+                    "is faster");
     for (auto [n, operand] : llvm::enumerate(only->getOperands())) {
       if (!isInside(operand))
         continue;

@@ -200,3 +200,30 @@ func.func @other_rows(%q: tensor<1x8x2x4xf32>, %k: tensor<1x8x1x4xf32>, %v: tens
   } score {} : (tensor<1x8x1x2x4xf32>, tensor<1x8x1x4xf32>, tensor<1x8x1x4xf32>) -> (tensor<1x8x1x2x4xf32>, tensor<1x8x1x2xf32>) loc("a.ltc":9:1)
   return %o : tensor<1x8x1x2x4xf32>
 }
+
+// CHECK-LABEL: func.func @cache
+// CHECK: ltc.launch @cache.0.pointwise
+// CHECK: ltc.launch @cache.1.attention
+// REPORT: a.ltc:9:1: @cache: not fused with a.ltc:3:1: the few queries that meet a cache are made apart: that is faster
+func.func @cache(%q: tensor<1x8x2x4xf32>, %k: tensor<1x8x1x4xf32>, %v: tensor<1x8x1x4xf32>, %c: tensor<1x8x2xf32>, %s: tensor<1x8x2xf32>, %at: tensor<i32>) -> tensor<1x8x1x2x4xf32> {
+  %qlo = ltc.slice %q along 3 from 0 : tensor<1x8x2x4xf32> -> tensor<1x8x2x2xf32>
+  %qhi = ltc.slice %q along 3 from 2 : tensor<1x8x2x4xf32> -> tensor<1x8x2x2xf32>
+  %qx, %qy = ltc.map(%qlo, %qhi, %c, %s) maps [#at, #at, #by, #by] {
+  ^bb0(%x: f32, %y: f32, %cos: f32, %sin: f32):
+    %xc = arith.mulf %x, %cos : f32
+    %ys = arith.mulf %y, %sin : f32
+    %d = arith.subf %xc, %ys : f32
+    %yc = arith.mulf %y, %cos : f32
+    %xs = arith.mulf %x, %sin : f32
+    %e = arith.addf %yc, %xs : f32
+    ltc.yield %d, %e : f32, f32
+  } : (tensor<1x8x2x2xf32>, tensor<1x8x2x2xf32>, tensor<1x8x2xf32>, tensor<1x8x2xf32>) -> (tensor<1x8x2x2xf32>, tensor<1x8x2x2xf32>)
+  %qt = ltc.join %qx, %qy along 3 : tensor<1x8x2x2xf32>, tensor<1x8x2x2xf32> -> tensor<1x8x2x4xf32> loc("a.ltc":3:1)
+  %g = ltc.reshape %qt : tensor<1x8x2x4xf32> -> tensor<1x8x1x2x4xf32>
+  %o, %l = ltc.attention %g, %k, %v offset %at [] scale 0.5 keep {
+  ^bb0(%t: i32, %u: i32):
+    %kept = arith.cmpi sle, %u, %t : i32
+    ltc.yield %kept : i1
+  } score {} : (tensor<1x8x1x2x4xf32>, tensor<1x8x1x4xf32>, tensor<1x8x1x4xf32>, tensor<i32>) -> (tensor<1x8x1x2x4xf32>, tensor<1x8x1x2xf32>) loc("a.ltc":9:1)
+  return %o : tensor<1x8x1x2x4xf32>
+}
