@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "passes/recompute/Refusal.h"
 #include "mlir/IR/Diagnostics.h"
+#include "runtime/base/Units.h"
 #include <cmath>
 #include <map>
 
@@ -10,18 +11,6 @@ namespace ltc {
 namespace {
 
 constexpr double kMiB = 1048576;
-
-std::string sizeText(uint64_t bytes) {
-  static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-  double value = double(bytes);
-  int unit = 0;
-  for (; value >= 1024 && unit < 4; ++unit)
-    value /= 1024;
-  char text[64];
-  std::snprintf(text, sizeof text, unit ? "%.1f %s" : "%.0f %s", value,
-                units[unit]);
-  return text;
-}
 
 /// The place behind "file:line:column"; `other` if the text is none.
 Location placeOf(StringRef line, Location other) {
@@ -58,7 +47,7 @@ std::vector<Many> grouped(const std::vector<Planner::Live> &live) {
 std::string partsText(const Need &need) {
   std::string text;
   auto part = [&](const char *name, uint64_t bytes) {
-    text += (text.empty() ? "" : ", ") + (name + (" " + sizeText(bytes)));
+    text += (text.empty() ? "" : ", ") + (name + (" " + shortBytes(bytes)));
   };
   part("weights", need.weights);
   part("gradients", need.gradients);
@@ -85,7 +74,7 @@ std::string helpText(ModuleOp module, const Need &need, uint64_t budget) {
   if (fixed + need.weights > budget)
     return text + "; a smaller micro batch does not help, since all but "
                   "activations is " +
-           sizeText(fixed + need.weights) +
+           shortBytes(fixed + need.weights) +
            ": a smaller model or an optimizer with less state does";
   if (micro && micro.getInt() > 1) {
     auto fits = int64_t(double(micro.getInt()) * double(budget - fixed) /
@@ -114,8 +103,8 @@ LogicalResult refuse(ModuleOp module, Planner &planner, const Budget &budget) {
     return failure();
   InFlightDiagnostic error =
       emitError(budget.at)
-      << "train.memory_budget = " << sizeText(budget.bytes)
-      << " cannot be met: this run takes " << sizeText(need.total())
+      << "train.memory_budget = " << shortBytes(budget.bytes)
+      << " cannot be met: this run takes " << shortBytes(need.total())
       << " at least";
   if (choice.calls > 0)
     error << ", with " << choice.calls << " of " << planner.calls()
@@ -128,7 +117,7 @@ LogicalResult refuse(ModuleOp module, Planner &planner, const Budget &budget) {
         error.attachNote(placeOf(many.each.line, budget.at));
     if (many.count > 1)
       note << many.count << " x ";
-    note << sizeText(many.each.bytes) << ", " << many.each.type
+    note << shortBytes(many.each.bytes) << ", " << many.each.type
          << ", alive at the peak, in " << segment;
   }
   error.attachNote(budget.at) << helpText(module, need, budget.bytes);

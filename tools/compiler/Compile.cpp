@@ -17,7 +17,6 @@
 #include "llvm/Support/raw_ostream.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/MLIRContext.h"
-#include <thread>
 
 using namespace mlir;
 
@@ -26,9 +25,9 @@ namespace {
 
 uint64_t threadsOf(const spec::Spec &spec) {
   for (const spec::Spec::Host &entry : spec.host)
-    if (entry.key->name == "run.threads" && entry.value.get<int64_t>() > 0)
-      return entry.value.get<uint64_t>();
-  return std::max(1u, std::thread::hardware_concurrency());
+    if (entry.key->name == "run.threads")
+      return threadsOr(entry.value.get<int64_t>());
+  return threadsOr(0);
 }
 
 /// What a run allocates that is no part of its program, the index of its

@@ -3,6 +3,7 @@
 #pragma once
 #include "runtime/artifact/File.h"
 #include "runtime/base/Result.h"
+#include "runtime/base/Units.h"
 #include <CLI/CLI.hpp>
 #include <filesystem>
 
@@ -51,9 +52,8 @@ bool isSpec(const std::filesystem::path &path);
 /// The artifact of a run: a file itself, or artifact.ltca in a run folder.
 std::filesystem::path artifactOf(const std::filesystem::path &runOrFile);
 
-/// 1234567 as "1.23 M"; bytes as "1.2 GiB".
+/// 1234567 as "1.23 M".
 std::string shortNumber(double value);
-std::string shortBytes(double bytes);
 /// "312 GFLOP/s"
 std::string shortFlops(double perSecond);
 

@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 namespace ltc::tool {
 
@@ -38,13 +37,6 @@ void addSources(const DataOptions &data, DataNeed &need) {
       need.problem = opened.error().message;
     }
   }
-}
-
-/// Threads as the run will have them.
-uint64_t threadsOf(const RunOptions &options) {
-  if (options.threads > 0)
-    return options.threads;
-  return std::max(1u, std::thread::hardware_concurrency());
 }
 
 std::string times(uint64_t count, const std::string &what) {
@@ -82,7 +74,7 @@ std::vector<Line> memoryLines(const ArtifactFile &file,
     scratch = std::max(scratch, kernel->scratch_bytes);
   for (const auto &object : table.objects)
     kernels += object->size;
-  uint64_t threads = threadsOf(options);
+  uint64_t threads = threadsOr(options.threads);
   auto arena = [&](BufferClass kind) { return arenaBytes(table, kind); };
   uint64_t io = arena(BufferClass::io) + arena(BufferClass::scalar) +
                 arena(BufferClass::output);

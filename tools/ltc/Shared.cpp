@@ -46,19 +46,6 @@ std::string shortNumber(double value) {
   return text;
 }
 
-std::string shortBytes(double bytes) {
-  const char *units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-  int unit = 0;
-  while (bytes >= 1024 && unit < 4) {
-    bytes /= 1024;
-    ++unit;
-  }
-  char text[64];
-  std::snprintf(text, sizeof text, unit ? "%.1f %s" : "%.0f %s", bytes,
-                units[unit]);
-  return text;
-}
-
 std::string shortFlops(double perSecond) {
   char text[64];
   if (perSecond >= 1e12)
