@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Groups of ops become ltc.kernel symbols; a launch stands in their place.
 #include "ir/interfaces/Working.h"
+#include "ir/ops/Attention.h"
 #include "passes/fusion/Passes.h"
 #include "passes/fusion/Report.h"
 #include "llvm/ADT/StringMap.h"
@@ -49,9 +50,13 @@ private:
   llvm::StringMap<std::string> byText;
 };
 
-/// Names the spec's lines of the ops in one location.
+/// Names the spec's lines of the ops in one location, first that of the op that
+/// the rest is made for.
 Location fusedLocation(ArrayRef<Operation *> ops) {
   llvm::SetVector<Location> all;
+  for (Operation *op : ops)
+    if (isa<ContractOp, GroupedContractOp, AttentionOp, AttentionGradOp>(op))
+      all.insert(op->getLoc());
   for (Operation *op : ops)
     all.insert(op->getLoc());
   if (all.size() == 1)
